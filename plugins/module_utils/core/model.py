@@ -1,0 +1,221 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The nouns of a release, as frozen data. No dict travels past ``entry/build.py``; :mod:`.codec` writes these as JSON and reads them back.
+
+Weights are percent of requests as :class:`fractions.Fraction`; ``Fraction(5) == 5`` holds, so tests may write plain numbers.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Optional
+
+from .errors import ConfigError
+
+FULL = Fraction(100)
+STABLE = "stable"
+CANARY = "canary"
+
+
+class Capability(str, enum.Enum):
+    """What a router can do beyond holding weights. ``plan`` refuses a step whose capability is missing."""
+
+    WEIGHT = "weight"  # any split, not only 0 and 100
+    MEMBERS = "members"  # addresses single servers: hosts may move between tracks
+    DRAIN = "drain"  # takes a single server out of rotation and reports what is still in flight
+    HEADER = "header"
+    COOKIE = "cookie"
+    QUERY = "query"
+    PATH = "path"
+    MIRROR = "mirror"
+    MEASURE = "measure"  # counts requests per track in the data plane
+
+
+@dataclass(frozen=True)
+class Member:
+    """One server behind a router. ``ramp`` is the percent of its full share it takes; 0 is out of rotation."""
+
+    name: str
+    ramp: Fraction = FULL
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One test on a request. ``source``: header, cookie, query or path; ``how``: exact, prefix or regex."""
+
+    source: str
+    name: str
+    how: str
+    value: str
+
+
+@dataclass(frozen=True)
+class MatchRoute:
+    """Requests that meet any of ``alternatives`` (each a tuple of conditions that must all hold) go to ``track``."""
+
+    name: str
+    alternatives: tuple[tuple[Condition, ...], ...]
+    track: str = CANARY
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A copy of ``percentage`` of the requests goes to ``track``; its answers are thrown away."""
+
+    percentage: Fraction
+    track: str = CANARY
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Where requests go: absolute, not a change. ``weights`` sum to exactly 100.
+
+    ``members`` says which servers make up a track, for routers with the MEMBERS capability; empty means that the
+    router's own configuration knows.
+    """
+
+    weights: Mapping[str, Fraction]
+    members: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)
+    matches: tuple[MatchRoute, ...] = ()
+    mirror: Optional[Mirror] = None
+
+    def __post_init__(self) -> None:
+        if sum(self.weights.values(), Fraction(0)) != FULL or any(weight < 0 for weight in self.weights.values()):
+            shown = ", ".join(f"{track} {float(weight):g}" for track, weight in self.weights.items())
+            raise ConfigError(f"weights must sum to 100 and none may be negative: {shown or 'none given'}")
+
+    def weight(self, track: str) -> Fraction:
+        return self.weights.get(track, Fraction(0))
+
+    def with_weight(self, track: str, weight: Fraction, rest: str) -> Routes:
+        """``track`` gets ``weight``; ``rest`` takes what is left; any third track keeps its own."""
+        others = {name: share for name, share in self.weights.items() if name not in (track, rest)}
+        left = FULL - weight - sum(others.values(), Fraction(0))
+        return replace(self, weights={**others, rest: left, track: weight})
+
+
+@dataclass(frozen=True)
+class MemberView:
+    """One server as the load balancer itself sees it. ``state``: up, down, drain, maint or unknown."""
+
+    state: str
+    in_flight: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the data plane says now. ``requests`` and ``failed`` are counters per track since the plane started.
+
+    ``epoch`` changes when the plane restarted, so that a counter that began again is not taken for a small one.
+    ``applied`` is whether every load balancer confirms the wanted routes; ``why`` says what is missing.
+    """
+
+    applied: bool
+    why: str = ""
+    requests: Mapping[str, int] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
+    members: Mapping[str, MemberView] = field(default_factory=dict)
+    epoch: str = ""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """Whether the data plane does what the control plane says. ``measured`` is percent per track over ``requests``."""
+
+    settled: bool
+    why: str
+    measured: Optional[Mapping[str, Fraction]] = None
+    requests: int = 0
+
+
+@dataclass(frozen=True)
+class Track:
+    """A running version: who runs it, and how much of it is ready."""
+
+    name: str
+    version: str
+    replicas: int
+    ready: int
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measured value. ``time``: seconds since the epoch by the server's clock; ``n``: requests it was made from, if known."""
+
+    time: float
+    value: float
+    n: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled series of a reply."""
+
+    points: tuple[Point, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A metrics reply: one or more samples. A reply without any value is the error NoData, never an empty Series.
+
+    ``partial`` carries the server's warning when it says that it did not see everything. ``query`` is what was sent.
+    ``scalar`` says that the source means one number (a ``count`` of events and the like come as such).
+    """
+
+    samples: tuple[Sample, ...]
+    partial: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a query is asked about: ``track`` between ``start`` and ``end`` (seconds since the epoch).
+
+    ``labels`` fill ``${...}`` in a query: track, workload, namespace, version; ``window`` is derived. ``builtin`` and
+    ``quantile`` are set when one of the built-in metrics is asked for instead of a query of the user's.
+    """
+
+    track: str
+    start: float
+    end: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    builtin: str = ""
+    quantile: float = 0.95
+
+    @property
+    def seconds(self) -> float:
+        return max(0.0, self.end - self.start)
+
+
+class Phase(str, enum.Enum):
+    """The verdict of one metric or of a run, from best to worst."""
+
+    SUCCESSFUL = "successful"
+    RUNNING = "running"
+    PENDING = "pending"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+    FAILED = "failed"
+
+    @property
+    def rank(self) -> int:
+        return list(Phase).index(self)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One judgement, with the evidence and one sentence of reason. ``value`` may be absent when nothing was measured."""
+
+    phase: Phase
+    reason: str
+    value: Optional[float] = None
+    baseline: Optional[float] = None
+    threshold: str = ""
+    n: Optional[int] = None

@@ -1,0 +1,233 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One table per option family, from which the argument spec, the documentation and the validation are made.
+
+An adapter declares its options beside its class, once::
+
+    OPTIONS = {
+        "url": Option("str", "Where the server listens.", required=True),
+        "timeout": Option("duration", "Longest wait for one answer.", default="5s"),
+    }
+
+:func:`argument_spec` gives what Ansible wants, :func:`documentation` what ``DOCUMENTATION`` wants, and :func:`validate` checks and
+normalises a plain dict with paths and suggestions in its errors, for the release file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .errors import ConfigError, unknown
+from .units import duration, percent, plain
+
+ANSIBLE_TYPES = {"duration": "str", "percent": "str", "count_or_percent": "str", "name": "str", "any": "raw"}
+"""Types of ours that Ansible knows by another name."""
+
+NAME = re.compile(r"^[A-Za-z0-9_](?:[A-Za-z0-9_.:-]{0,251}[A-Za-z0-9_])?$")
+"""What a name of a server, backend, cluster, track or release may look like.
+
+An allow-list, because such names end up in socket commands, URLs, file names and queries.
+"""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    ``type``: str, int, float, bool, list, dict, path, raw, or ours: ``duration`` (kept as given, checked), ``percent``,
+    ``count_or_percent``, ``name`` (allow-listed), ``any``. ``one_of`` marks a dict that takes exactly one of its keys.
+    ``open`` marks a dict whose keys are the user's.
+    """
+
+    type: str
+    description: str
+    required: bool = False
+    default: Any = None
+    choices: tuple[Any, ...] = ()
+    elements: str = ""
+    options: Optional[Mapping[str, Option]] = None
+    one_of: bool = False
+    open: bool = False
+    secret: bool = False
+    aliases: tuple[str, ...] = ()
+    minimum: Optional[float] = None
+    maximum: Optional[float] = None
+
+
+Options = Mapping[str, Option]
+
+
+def argument_spec(options: Options) -> dict[str, Any]:
+    """The table as an Ansible argument spec."""
+    spec: dict[str, Any] = {}
+    for name, option in options.items():
+        entry: dict[str, Any] = {"type": ANSIBLE_TYPES.get(option.type, option.type)}
+        if option.required:
+            entry["required"] = True
+        if option.default is not None:
+            entry["default"] = option.default
+        if option.choices:
+            entry["choices"] = list(option.choices)
+        if option.elements:
+            entry["elements"] = ANSIBLE_TYPES.get(option.elements, option.elements)
+        if option.secret:
+            entry["no_log"] = True
+        elif re.search(r"pass(?!ed)|token|secret|key", name):
+            entry["no_log"] = False
+        if option.aliases:
+            entry["aliases"] = list(option.aliases)
+        if option.options is not None:
+            entry["options"] = argument_spec(option.options)
+            if option.one_of:
+                entry["mutually_exclusive"] = [sorted(option.options)]
+                entry["required_one_of"] = [sorted(option.options)]
+        spec[name] = entry
+    return spec
+
+
+def documentation(options: Options) -> dict[str, Any]:
+    """The table as the ``options`` part of an Ansible DOCUMENTATION."""
+    docs: dict[str, Any] = {}
+    for name, option in options.items():
+        text = option.description
+        if option.one_of:
+            text = f"{text} Exactly one key."
+        entry: dict[str, Any] = {"description": [text], "type": ANSIBLE_TYPES.get(option.type, option.type)}
+        if option.required:
+            entry["required"] = True
+        if option.default is not None:
+            entry["default"] = option.default
+        if option.choices:
+            entry["choices"] = list(option.choices)
+        if option.elements:
+            entry["elements"] = ANSIBLE_TYPES.get(option.elements, option.elements)
+        if option.aliases:
+            entry["aliases"] = list(option.aliases)
+        if option.options is not None:
+            entry["suboptions"] = documentation(option.options)
+        docs[name] = entry
+    return docs
+
+
+def validate(value: Any, options: Options, where: str) -> dict[str, Any]:
+    """``value`` checked against the table: unknown keys refused with a suggestion, types coerced, defaults filled in.
+
+    Raises ConfigError whose ``where`` is the path, such as ``rollout_steps[2].set_weight``.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"expected a mapping, got {_kind(value)}", where=where)
+    by_alias = {alias: name for name, option in options.items() for alias in option.aliases}
+    given: dict[str, Any] = {}
+    for key, item in value.items():
+        name = by_alias.get(key, key)
+        if name not in options:
+            raise unknown("option", str(key), options, where=where)
+        if name in given and given[name] is not None and item is not None:
+            raise ConfigError(f"{name} is given twice", where=where, do=f"Keep one of {name} and its alias {key}.")
+        if item is not None:
+            given[name] = item
+    result: dict[str, Any] = {}
+    for name, option in options.items():
+        path = f"{where}.{name}" if where else name
+        if name in given:
+            result[name] = check(given[name], option, path)
+        elif option.required:
+            raise ConfigError(f"{name} is missing", where=where, do=option.description)
+        elif option.default is not None:
+            result[name] = check(option.default, option, path)
+    return result
+
+
+def one_key(value: Any, options: Options, where: str, kind: str) -> tuple[str, dict[str, Any]]:
+    """The one key of ``value`` and its checked options. ``kind`` is what the key chooses (router, provider, ...)."""
+    if isinstance(value, str):
+        value = {value: {}}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"expected one {kind} with its options, got {_kind(value)}", where=where)
+    given = {key: item for key, item in value.items() if item is not None}
+    for key in given:
+        if key not in options:
+            raise unknown(kind, str(key), options, where=f"{where}.{key}" if where else str(key))
+    if len(given) != 1:
+        found = ", ".join(sorted(given)) or "none"
+        raise ConfigError(f"exactly one {kind} is wanted, found {found}", where=where, do=f"Known: {', '.join(sorted(options))}.")
+    [(key, item)] = given.items()
+    return key, validate(item, options[key].options or {}, f"{where}.{key}" if where else key)
+
+
+def check(value: Any, option: Option, where: str) -> Any:
+    """One value checked against one option, and coerced to its type."""
+    if option.one_of:
+        key, inner = one_key(value, option.options or {}, where, where.rsplit(".", 1)[-1].rsplit("_", 1)[-1])
+        return {key: inner}
+    if option.type == "list":
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"expected a list, got {_kind(value)}", where=where)
+        inner_option = Option(option.elements or "raw", option.description, options=option.options, open=option.open)
+        return [check(item, inner_option, f"{where}[{index}]") for index, item in enumerate(value)]
+    if option.type == "dict":
+        if option.options is not None:
+            return validate(value, option.options, where)
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"expected a mapping, got {_kind(value)}", where=where)
+        return {str(key): item for key, item in value.items()}
+    result = _scalar(value, option, where)
+    if option.choices and result not in option.choices:
+        raise unknown("value", str(result), [str(choice) for choice in option.choices], where=where)
+    if isinstance(result, (int, float)) and not isinstance(result, bool):
+        if (option.minimum is not None and result < option.minimum) or (option.maximum is not None and result > option.maximum) or result != result:
+            low = "-inf" if option.minimum is None else f"{option.minimum:g}"
+            high = "inf" if option.maximum is None else f"{option.maximum:g}"
+            raise ConfigError(f"{value!r} is out of range", where=where, do=f"It lies between {low} and {high}.")
+    return result
+
+
+def _scalar(value: Any, option: Option, where: str) -> Any:
+    kind = option.type
+    if kind in ("raw", "any"):
+        return value
+    if kind == "duration":
+        duration(value, where)
+        return str(value)
+    if kind == "percent":
+        return plain(percent(value, where))
+    if isinstance(value, (Mapping, list, tuple)):
+        raise ConfigError(f"expected one value, got {_kind(value)}", where=where)
+    if kind == "bool":
+        if isinstance(value, bool):
+            return value
+        text = str(value).strip().lower()
+        if text in ("yes", "true", "on", "1"):
+            return True
+        if text in ("no", "false", "off", "0"):
+            return False
+        raise ConfigError(f"{value!r} is neither true nor false", where=where)
+    if kind == "int":
+        if isinstance(value, bool) or not re.match(r"^-?\d+$", str(value).strip()):
+            raise ConfigError(f"{value!r} is not a whole number", where=where)
+        return int(value)
+    if kind == "float":
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            return float(value)
+        except ValueError:
+            raise ConfigError(f"{value!r} is not a number", where=where) from None
+    text = str(value)
+    if "\x00" in text:
+        raise ConfigError("a NUL byte is not allowed", where=where)
+    if kind == "name" and not NAME.match(text):
+        raise ConfigError(f"{text[:80]!r} is not a name", where=where, do="Letters, digits, '.', '_', ':' and '-', up to 253.")
+    return text
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return "nothing" if value is None else f"{value!r}"

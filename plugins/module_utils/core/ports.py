@@ -1,0 +1,108 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the world can do, as the core sees it. Adapters implement these, one file each; ``tests/contract`` holds one suite per port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Optional, Protocol
+
+from .model import Capability, Observation, Routes, Series, Track, Verdict, Window
+
+
+class TrafficRouter(Protocol):
+    """Splits requests between tracks. Several load balancers that serve the same users are one router (see ``core/fleet.py``)."""
+
+    capabilities: ClassVar[frozenset[Capability]]
+    resolution: ClassVar[int]
+    """Parts a whole is split into: 100 for whole per cents, 256 for HAProxy weights, 10000 for hundredths of a per cent."""
+
+    def read(self) -> Routes:
+        """The live routes, normalised. Raises Unavailable, ConfigError (no such backend)."""
+
+    def write(self, want: Routes) -> None:
+        """Make ``want`` so: absolute and idempotent, nothing written when nothing differs.
+
+        The receiver is raised before the giver is lowered; the sum of weights is never 0 in between.
+        Raises Unsupported, Unavailable, Conflict.
+        """
+
+    def observe(self, want: Routes) -> Observation:
+        """What the data plane does now, held against ``want``."""
+
+    def release(self) -> None:
+        """Remove what this router created and nobody needs any more; weights stay as they are."""
+
+
+class MetricProvider(Protocol):
+    """Measures. Every answer is a Series with at least one value, or an error; NoData is an error, never 0."""
+
+    def probe(self) -> None:
+        """Raise Unavailable or ConfigError when this provider could not answer a query now."""
+
+    def query(self, query: str, window: Window) -> Series:
+        """Answer ``query`` (already rendered), or ``window.builtin`` when that is set.
+
+        Raises NoData, Unavailable (unreachable, partial rubbish, stale), Unsupported (no such builtin), ConfigError.
+        """
+
+
+class Judge(Protocol):
+    """Turns measurements into a verdict. Pure."""
+
+    def judge(self, criterion: Any, candidate: Series, baseline: Optional[Series]) -> Verdict: ...
+
+
+class Workload(Protocol):
+    """Knows what runs a track."""
+
+    def read(self) -> Mapping[str, Track]:
+        """Every track that exists, by name."""
+
+
+class ManagedWorkload(Workload, Protocol):
+    """A workload changed through an API. (A pool of hosts is changed by the user's own tasks, in a play.)"""
+
+    def deploy(self, track: str, revision: str) -> None: ...
+
+    def scale(self, track: str, replicas: int) -> None: ...
+
+    def promote(self, track: str) -> None: ...
+
+    def retire(self, track: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored value and the token that a later save must present."""
+
+    value: Mapping[str, Any]
+    token: str
+
+
+class StateStore(Protocol):
+    """Remembers small JSON documents of one release name, by key (record, lease, requests, gates), with compare-and-swap."""
+
+    def load(self, key: str) -> Optional[Stored]:
+        """The document, or None when there is none. Raises Unavailable; ConfigError when it is not ours or not readable."""
+
+    def save(self, key: str, value: Mapping[str, Any], expect: Optional[str]) -> str:
+        """Store ``value`` if the current token is ``expect`` (None: if there is none) and return the new token.
+
+        Durable when it returns. Raises Conflict, Unavailable.
+        """
+
+
+class Clock(Protocol):
+    """Time. The fake one never sleeps."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait. Raises Interrupted when the process is asked to end meanwhile."""
