@@ -1,0 +1,118 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The reducer: from what is recorded and what was just seen to what comes next. Pure, total, deterministic.
+
+::
+
+    forward ── done ──▶ next step ── … ──▶ promoted
+       │  ├─ failed ───────▶ way back ──▶ rolled_back
+       │  ├─ aborted ──────▶ way back ──▶ aborted
+       │  ├─ paused ───────▶ paused        (resume or promote goes on here)
+       │  ├─ interrupted ──▶ interrupted   (resume goes on here)
+       │  └─ held ─────────▶ held          (somebody else writes the same thing)
+    way back ── failed ──▶ partial         (stable could not be restored or verified: loud)
+
+A step is left only by a report about that very step; a late or repeated report about another one changes nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .plan import Kind
+from .record import Good, Outcome, Record, Stable, with_verdict
+from .strategies.compile import way_back
+
+
+class Result(str, enum.Enum):
+    """What became of a step."""
+
+    DONE = "done"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    PAUSED = "paused"
+    INTERRUPTED = "interrupted"
+    HELD = "held"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A report about one step: ``step`` is its index, ``back`` says in which list."""
+
+    step: int
+    result: Result
+    reason: str = ""
+    back: bool = False
+    immediate: bool = False
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do: run the step at ``position`` (of the forward steps, or of the way back), or stop with ``outcome``."""
+
+    run: bool
+    back: bool
+    position: int
+    outcome: str = ""
+    reason: str = ""
+
+
+ENDINGS = {Result.FAILED: Outcome.ROLLED_BACK, Result.ABORTED: Outcome.ABORTED, Result.SUPERSEDED: Outcome.SUPERSEDED}
+STOPS = {Result.PAUSED: Outcome.PAUSED, Result.INTERRUPTED: Outcome.INTERRUPTED, Result.HELD: Outcome.HELD}
+
+
+def advance(record: Record, seen: Seen | None, now: str) -> tuple[Record, Decision]:
+    """The record after ``seen`` and the decision that follows. ``now`` is a UTC ISO string."""
+    if record.outcome is not None or seen is None or seen.step != record.position or seen.back != record.back:
+        return record, decision(record)
+    if seen.verdict:
+        record = with_verdict(record, {"step": seen.step, "at": now, **seen.verdict})
+    if seen.result in STOPS:
+        record = replace(record, outcome=STOPS[seen.result], reason=seen.reason)
+    elif seen.result is Result.DONE:
+        record = _done(record, now)
+    elif record.back:
+        record = replace(record, outcome=Outcome.PARTIAL, reason=f"{record.reason}; then the way back failed: {seen.reason}")
+    elif record.promoted:
+        # The new version is stable already; what is left is tidying. Going back now is a rollback, and somebody's decision.
+        record = replace(record, outcome=Outcome.PARTIAL, reason=f"promoted, but then: {seen.reason}")
+    else:
+        record = _turn(record, seen, now)
+    return record, decision(record)
+
+
+def decision(record: Record) -> Decision:
+    """What the record says is next."""
+    if record.outcome is not None:
+        return Decision(False, record.back, record.position, record.outcome.value, record.reason)
+    return Decision(True, record.back, record.position, "", record.reason)
+
+
+def _done(record: Record, now: str) -> Record:
+    step = record.steps[record.position]
+    record = replace(record, applied=record.position, position=record.position + 1)
+    if step.kind is Kind.PROMOTE and not record.back:
+        entry = Good(record.release.version, record.plan.after, record.release.id, now)
+        kept = tuple(good for good in record.good if good.version != entry.version)
+        record = replace(record, promoted=True, stable=Stable(record.plan.after, record.release.version), good=(*kept, entry)[-10:])
+    return _end_if_walked(record)
+
+
+def _turn(record: Record, seen: Seen, now: str) -> Record:
+    """Begin the way back."""
+    steps = way_back(record.plan, record.position, immediate=seen.immediate)
+    record = replace(record, back=True, way_back=steps, turned_at=record.position, position=0, applied=None, ending=ENDINGS[seen.result], reason=seen.reason)
+    return _end_if_walked(record)
+
+
+def _end_if_walked(record: Record) -> Record:
+    if record.position < len(record.steps):
+        return replace(record, intent=record.position)
+    outcome = record.ending if record.back else Outcome.PROMOTED
+    return replace(record, intent=None, outcome=outcome)

@@ -1,0 +1,173 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plan is data: a tuple of steps. What routes hold after any step follows from folding the steps before it."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any, Optional
+
+from .codec import encode
+from .model import FULL, MatchRoute, Member, Mirror, Routes
+
+
+class Kind(str, enum.Enum):
+    """What a step does. One verb carries out each kind."""
+
+    DEPLOY = "deploy"  # the workload: put a version in place on hosts, or in the track
+    HEALTH = "health"  # wait until hosts answer well
+    WEIGHT = "weight"  # traffic: the candidate's share
+    DRAIN = "drain"  # traffic: take hosts out of rotation and wait for what is in flight
+    JOIN = "join"  # traffic: put hosts into a track, at a ramp
+    MATCH = "match"  # traffic: requests with a header, cookie, query or path
+    MIRROR = "mirror"  # traffic: copies
+    CLEAN = "clean"  # traffic: end of the release; match routes and mirrors go, hosts return to their own tracks
+    BAKE = "bake"  # wait and watch
+    GATE = "gate"  # wait for a decision
+    HOOK = "hook"  # the user's own tasks or call
+    PROMOTE = "promote"  # the record: the candidate is stable from now on
+    RETIRE = "retire"  # the old side may rest: wait the scale-down delay, then drain it
+
+
+TRAFFIC = frozenset({Kind.WEIGHT, Kind.DRAIN, Kind.JOIN, Kind.MATCH, Kind.MIRROR, Kind.CLEAN})
+
+
+@dataclass(frozen=True)
+class GateSpec:
+    """A wait for a decision. ``timeout`` in seconds (None: for ever); ``on_timeout``: abort, promote or hold."""
+
+    name: str
+    timeout: Optional[float] = None
+    on_timeout: str = "abort"
+    file: str = ""
+    prompt: bool = True
+    require_other: bool = False
+
+
+@dataclass(frozen=True)
+class HookSpec:
+    """The user's own work at a point of the release. Exactly one of ``tasks`` and ``role`` is set."""
+
+    name: str
+    tasks: str = ""
+    role: str = ""
+    failure: str = "abort"
+    timeout: float = 900.0
+    idempotent: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of a plan.
+
+    ``weight``: percent of requests of the candidate once the step is done. ``hosts``: those that a deploy, health, drain or join
+    step is about; ``track``: where they belong then; ``ramp``: percent of a full share they take after a join.
+    ``watch``: a bake measures and judges (else it only waits).
+    """
+
+    name: str
+    kind: Kind
+    weight: Optional[Fraction] = None
+    hosts: tuple[str, ...] = ()
+    track: str = ""
+    ramp: Fraction = FULL
+    version: str = ""
+    duration: Optional[float] = None
+    watch: bool = True
+    match: Optional[MatchRoute] = None
+    mirror: Optional[Mirror] = None
+    gate: Optional[GateSpec] = None
+    hook: Optional[HookSpec] = None
+    bind: str = ""  # name of the match route that a MATCH step without `match` removes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps for shipping one version, from the routes and tracks found when the release began.
+
+    ``stable`` and ``candidate`` are slot names: which slot carries the traffic at the start, and which receives the new version.
+    ``start`` are the routes at the start, ``home`` the tracks as the inventory has them, ``full_load`` the number of
+    hosts that carried all traffic. ``after`` is the slot that is stable once promoted.
+    """
+
+    strategy: str
+    version: str
+    stable: str
+    candidate: str
+    after: str
+    start: Routes
+    steps: tuple[Step, ...]
+    previous: str = ""
+    home: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    full_load: int = 0
+    notes: tuple[str, ...] = ()
+    batches: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()  # hosts that were taken from the stable slot for the candidate (filled while rolling back)
+
+    @property
+    def digest(self) -> str:
+        """Identifies what would be done: same steps for the same version and slots, same digest."""
+        relevant = {"strategy": self.strategy, "version": self.version, "steps": encode(self.steps), "home": encode(self.home)}
+        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+def apply(routes: Routes, step: Step, plan: Plan) -> Routes:
+    """The routes after ``step``. Steps that are not about traffic leave them alone."""
+    if step.kind is Kind.WEIGHT and step.weight is not None:
+        return routes.with_weight(plan.candidate, step.weight, plan.stable)
+    if step.kind is Kind.DRAIN:
+        return replace(routes, members=_with_ramp(routes.members, step.hosts, Fraction(0)))
+    if step.kind is Kind.JOIN:
+        return replace(routes, members=_with_ramp(_moved(routes.members, step.hosts, step.track), step.hosts, step.ramp))
+    if step.kind is Kind.MATCH:
+        name = step.match.name if step.match else step.bind
+        kept = tuple(match for match in routes.matches if match.name != name)
+        return replace(routes, matches=kept + ((step.match,) if step.match else ()))
+    if step.kind is Kind.MIRROR:
+        return replace(routes, mirror=step.mirror)
+    if step.kind is Kind.CLEAN:
+        home = {track: tuple(Member(host) for host in hosts) for track, hosts in plan.home.items()} if routes.members else {}
+        weights = {track: (FULL if track == step.track else Fraction(0)) for track in routes.weights}
+        return Routes(weights=weights if step.track else routes.weights, members=home)
+    return routes
+
+
+def routes_at(plan: Plan, position: int, back: Iterable[Step] = ()) -> Routes:
+    """The routes once ``plan.steps[:position]``, and after those the steps ``back``, are done."""
+    routes = plan.start
+    for step in (*plan.steps[:position], *back):
+        routes = apply(routes, step, plan)
+    return routes
+
+
+def next_deploy(steps: tuple[Step, ...], position: int) -> int:
+    """Index of the next deploy step at or after ``position``; ``len(steps)`` when there is none."""
+    for index in range(position, len(steps)):
+        if steps[index].kind is Kind.DEPLOY:
+            return index
+    return len(steps)
+
+
+def describe(plan: Plan, step: Step) -> dict[str, Any]:
+    """A step as a row for people: what it is called and what it changes."""
+    weight = None if step.weight is None else encode(step.weight)
+    return {"name": step.name, "kind": step.kind.value, "weight": weight, "hosts": list(step.hosts), "seconds": step.duration or 0}
+
+
+def _moved(members: Mapping[str, tuple[Member, ...]], hosts: tuple[str, ...], track: str) -> dict[str, tuple[Member, ...]]:
+    moving = set(hosts)
+    result = {name: tuple(member for member in group if member.name not in moving or name == track) for name, group in members.items()}
+    there = {member.name for member in result.get(track, ())}
+    result[track] = result.get(track, ()) + tuple(Member(host) for host in hosts if host not in there)
+    return result
+
+
+def _with_ramp(members: Mapping[str, tuple[Member, ...]], hosts: tuple[str, ...], ramp: Fraction) -> dict[str, tuple[Member, ...]]:
+    chosen = set(hosts)
+    return {track: tuple(replace(member, ramp=ramp) if member.name in chosen else member for member in group) for track, group in members.items()}

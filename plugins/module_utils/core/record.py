@@ -1,0 +1,177 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stored state of a release, schema 1: the only truth about how far it came."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+from .codec import decode, encode
+from .errors import ConfigError
+from .model import Routes
+from .plan import Plan, Step, routes_at
+
+SCHEMA = 1
+MOST_VERDICTS = 50
+MOST_HISTORY = 20
+
+
+class Outcome(str, enum.Enum):
+    """How a run of a release ended, with the code it reports."""
+
+    PROMOTED = "promoted"
+    UNCHANGED = "unchanged"
+    ROLLED_BACK = "rolled_back"
+    ABORTED = "aborted"
+    PAUSED = "paused"
+    BUSY = "busy"
+    FENCED = "fenced"
+    PARTIAL = "partial"
+    INTERRUPTED = "interrupted"
+    HELD = "held"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    INVALID = "invalid"
+
+    @property
+    def code(self) -> int:
+        return CODES[self]
+
+    @property
+    def final(self) -> bool:
+        """Whether the release is over; else ``resume`` goes on with it."""
+        return self not in (Outcome.PAUSED, Outcome.INTERRUPTED, Outcome.HELD, Outcome.BUSY, Outcome.FENCED)
+
+
+CODES = {
+    Outcome.PROMOTED: 0, Outcome.UNCHANGED: 0, Outcome.ROLLED_BACK: 10, Outcome.ABORTED: 11, Outcome.PAUSED: 12, Outcome.BUSY: 13,
+    Outcome.FENCED: 14, Outcome.PARTIAL: 15, Outcome.INTERRUPTED: 16, Outcome.HELD: 17, Outcome.FAILED: 18, Outcome.SUPERSEDED: 19,
+    Outcome.INVALID: 20,
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which attempt to ship which version. ``digest``: sha256 of the canonical wanted workload and version."""
+
+    id: str
+    deployment_id: str
+    version: str
+    strategy: str
+    digest: str
+    attempt: int = 1
+    sequence: Optional[int] = None
+    started: str = ""
+    who: str = ""
+
+
+@dataclass(frozen=True)
+class Stable:
+    """The slot that carries traffic when no release runs, and its version."""
+
+    slot: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Good:
+    """A version that was promoted and healthy: what `rollback` goes back to."""
+
+    version: str
+    slot: str
+    release: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Past:
+    """A release that is over, in one line."""
+
+    id: str
+    version: str
+    outcome: str
+    at: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything a run must know to go on where another one stopped.
+
+    ``position`` is the next step to do, in ``plan.steps`` or, while ``back``, in ``way_back``; ``turned_at`` is where forward ended. ``intent`` is the index of the
+    step that may have begun; ``applied`` the last one known to be done. ``ending`` is what the outcome will be once the way
+    back is walked. ``reason`` is one sentence.
+    """
+
+    name: str
+    release: Identity
+    plan: Plan
+    fence: int
+    position: int = 0
+    intent: Optional[int] = None
+    applied: Optional[int] = None
+    back: bool = False
+    way_back: tuple[Step, ...] = ()
+    turned_at: int = 0
+    ending: Optional[Outcome] = None
+    outcome: Optional[Outcome] = None
+    reason: str = ""
+    decided: tuple[str, ...] = ()
+    stable: Optional[Stable] = None
+    good: tuple[Good, ...] = ()
+    verdicts: tuple[Mapping[str, Any], ...] = ()
+    history: tuple[Past, ...] = ()
+    promoted: bool = False
+    journal: str = ""
+    schema: int = SCHEMA
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that are being walked now."""
+        return self.way_back if self.back else self.plan.steps
+
+    @property
+    def routes(self) -> Routes:
+        """Where requests go before the current step is done."""
+        if self.back:
+            return routes_at(self.plan, self.turned_at, self.way_back[: self.position])
+        return routes_at(self.plan, self.position)
+
+    @property
+    def running(self) -> bool:
+        return self.outcome is None or not self.outcome.final
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """The record as stored."""
+    result: dict[str, Any] = {"schema": SCHEMA, **encode(record)}
+    result["plan_digest"] = record.plan.digest
+    return result
+
+
+def from_json(value: Mapping[str, Any]) -> Record:
+    """The record as loaded. Raises ConfigError for another schema or a damaged document."""
+    if value.get("schema") != SCHEMA:
+        raise ConfigError(
+            f"the record has schema {value.get('schema')!r}, this version reads {SCHEMA}", where="record",
+            do="Use the version of progressive.delivery that began the release.",
+        )
+    return decode(Record, {key: item for key, item in value.items() if key != "plan_digest"}, "record")
+
+
+def closed(record: Record, at: str) -> tuple[Past, ...]:
+    """The history with this release in it."""
+    outcome = record.outcome.value if record.outcome else Outcome.INTERRUPTED.value
+    entry = Past(record.release.id, record.release.version, outcome, at, record.reason)
+    kept = tuple(past for past in record.history if past.id != record.release.id)
+    return (*kept, entry)[-MOST_HISTORY:]
+
+
+def with_verdict(record: Record, verdict: Mapping[str, Any]) -> Record:
+    return replace(record, verdicts=(*record.verdicts, verdict)[-MOST_VERDICTS:])
+
+

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a strategy gets to know: everything it may decide on, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Optional
+
+from ..model import FULL, Capability, Member, Routes
+from ..plan import HookSpec, Step
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One step as the user wrote it, already checked: the steps it stands for, before a strategy places them."""
+
+    weight: Optional[Fraction] = None
+    step: Optional[Step] = None
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Brief:
+    """The facts and wishes a plan is compiled from.
+
+    ``home``: hosts per slot, as the inventory has them. ``live``: the slot that carries the traffic now. ``previous``:
+    the version it runs ('' when unknown or when this is the first deploy). ``options``: the strategy's own, checked.
+    """
+
+    strategy: str
+    version: str
+    home: Mapping[str, tuple[str, ...]]
+    live: str = "stable"
+    previous: str = ""
+    first: bool = False
+    capabilities: frozenset[Capability] = frozenset()
+    routed: bool = True
+    by_hosts: bool = True  # the version is put in place on hosts, by the user's tasks
+    steps: tuple[StepSpec, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    hooks: Mapping[str, tuple[HookSpec, ...]] = field(default_factory=dict)
+    health: bool = True
+    watch: bool = True
+    allow_overload: bool = False
+
+    @property
+    def spare(self) -> str:
+        """The slot that receives the new version."""
+        return next((slot for slot in self.home if slot != self.live), self.live)
+
+    @property
+    def moves(self) -> bool:
+        """Whether single hosts can change sides."""
+        return Capability.MEMBERS in self.capabilities
+
+    @property
+    def start(self) -> Routes:
+        """All traffic on the live slot."""
+        weights = {slot: (FULL if slot == self.live else Fraction(0)) for slot in self.home}
+        members = {slot: tuple(Member(host) for host in hosts) for slot, hosts in self.home.items()} if self.moves else {}
+        return Routes(weights=weights, members=members)

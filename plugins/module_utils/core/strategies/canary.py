@@ -1,0 +1,110 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Canary: the new version takes a growing share, watched at each step, then becomes stable.
+
+With a full-size canary slot the slots simply swap roles at the end: what was tested is what serves, and nothing is deployed
+twice. With a smaller one, stable hosts move over as the share grows; the rest are deployed once the candidate
+carries everything, and then all hosts return to their own tracks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+from ..capacity import carries, needed
+from ..errors import ConfigError
+from ..model import FULL, Capability
+from ..plan import TRAFFIC, Kind, Step
+from ..units import show_percent
+from .brief import Brief, StepSpec
+from .transfer import Sides, move, short, transfer
+
+DEFAULT_WEIGHTS = (5, 20, 50, 100)
+DEFAULT_BAKE = 300.0
+
+
+def default_steps(weights: tuple[Fraction, ...] = tuple(Fraction(weight) for weight in DEFAULT_WEIGHTS), bake: float = DEFAULT_BAKE) -> tuple[StepSpec, ...]:
+    """Each weight with a bake after it."""
+    result: list[StepSpec] = []
+    for weight in weights:
+        result.append(StepSpec(weight=weight))
+        result.append(StepSpec(step=Step("bake", Kind.BAKE, duration=bake)))
+    return tuple(result)
+
+
+def steps(brief: Brief) -> tuple[str, list[Step]]:
+    """(slot that is stable afterwards, steps). Raises ConfigError for a plan that cannot be."""
+    live, spare = brief.live, brief.spare
+    full = len(brief.home[live])
+    candidate_hosts = list(brief.home.get(spare, ()))
+    swap = not brief.by_hosts or len(candidate_hosts) >= full
+    specs = brief.steps or default_steps()
+    _check(brief, specs, full, len(candidate_hosts), swap)
+    result: list[Step] = []
+    if candidate_hosts:
+        result.append(Step(f"deploy {short(tuple(candidate_hosts))}", Kind.DEPLOY, hosts=tuple(candidate_hosts), track=spare, version=brief.version))
+        if brief.health:
+            result.append(Step(f"health {short(tuple(candidate_hosts))}", Kind.HEALTH, hosts=tuple(candidate_hosts), track=spare))
+    sides = Sides(receiver=candidate_hosts, giver=list(brief.home[live]), share=Fraction(0), full_load=full)
+    movable = [] if swap or not brief.moves else list(brief.home[live])
+
+    def grow(target: Fraction) -> Iterator[Step]:
+        if not brief.by_hosts or brief.allow_overload:
+            # An explicit wish: take the share as asked, whatever the hosts would carry.
+            sides.share = target
+            yield Step(show_percent(target), Kind.WEIGHT, weight=target)
+        else:
+            yield from transfer(sides, target, movable=movable, receiver_track=spare, candidate_receives=True, version=brief.version, health=brief.health)
+
+    for spec in specs:
+        if spec.weight is not None:
+            result.extend(grow(spec.weight))
+        elif spec.step is not None:
+            step = spec.step if brief.watch or spec.step.kind is not Kind.BAKE else replace(spec.step, watch=False)
+            result.append(step)
+    if sides.share < FULL:
+        # Promotion is a step like the others: full weight and a look, before anything is called stable.
+        result.extend(grow(FULL))
+    if not swap:
+        rest = tuple(host for host in brief.home[live] if host in sides.giver)
+        if rest:
+            result.extend(step for step in move(rest, live, brief.version, health=brief.health, drain=False) if step.kind is not Kind.JOIN)
+    after = spare if swap else live
+    result.append(Step("promote", Kind.PROMOTE))
+    result.append(Step("clean up", Kind.CLEAN, track=after))
+    result.append(Step("retire the old version", Kind.RETIRE, track=spare if not swap else live))
+    return after, result
+
+
+def _check(brief: Brief, specs: tuple[StepSpec, ...], full: int, candidates: int, swap: bool) -> None:
+    last = Fraction(0)
+    for spec in specs:
+        if spec.weight is not None:
+            if spec.weight < last:
+                raise ConfigError(
+                    f"{float(spec.weight):g} after {float(last):g}: weights never fall within a release",
+                    where=spec.where, do="To go back use abort.",
+                )
+            last = spec.weight
+            if 0 < spec.weight < FULL and Capability.WEIGHT not in brief.capabilities:
+                raise ConfigError("this router only switches between 0 and 100 %", where=spec.where, do="Use blue_green, or a router that splits by weight.")
+            if brief.by_hosts and not brief.moves and not brief.allow_overload and spec.weight > carries(candidates, full):
+                raise ConfigError(
+                    f"{float(spec.weight):g} % needs {needed(spec.weight, full)} canary hosts, there are {candidates} beside {full} stable ones",
+                    where=spec.where, do="Add hosts to the canary group, use a router that can move single hosts, or set rollout_allow_overload: true.",
+                )
+    if brief.by_hosts and not swap and not brief.moves and not brief.allow_overload:
+        raise ConfigError(
+            f"the canary group has {candidates} hosts and cannot carry what {full} stable hosts carry",
+            where="rollout_workload.pool.canary", do="Make both groups equally large, or use a router that can move single hosts.",
+        )
+    if brief.by_hosts and not candidates and not brief.moves:
+        raise ConfigError("the canary group has no hosts", where="rollout_workload.pool.canary", do="Put hosts into it.")
+
+
+def traffic_steps(plan_steps: list[Step]) -> list[Step]:
+    """Only the steps that write to a router, in order."""
+    return [step for step in plan_steps if step.kind in TRAFFIC]

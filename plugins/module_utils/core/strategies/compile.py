@@ -1,0 +1,208 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a brief to a plan, and from a plan that went wrong to the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+from ..errors import ConfigError, unknown
+from ..model import FULL, Capability, Member
+from ..plan import TRAFFIC, Kind, Plan, Step, apply, routes_at
+from ..units import show_duration
+from . import ab_test, blue_green, canary, recreate, rolling
+from .brief import Brief
+from .transfer import Sides, move, short, transfer
+
+Compiler = Callable[[Brief], "tuple[str, list[Step]]"]
+
+STRATEGIES: dict[str, Compiler] = {
+    "ab_test": ab_test.steps,
+    "blue_green": blue_green.steps,
+    "canary": canary.steps,
+    "recreate": recreate.steps,
+    "rolling": rolling.steps,
+}
+
+HOOK_POINTS = ("before_rollout", "after_scale_up", "before_step", "after_step", "before_promotion", "after_promotion", "after_rollout")
+"""Points that are places in the plan. (on_abort and on_pause are answers to an event; the executor calls those.)"""
+
+IN_PLACE = frozenset({"rolling", "recreate"})
+"""Strategies that change the live slot itself."""
+
+
+def compile_plan(brief: Brief) -> Plan:
+    """The plan for ``brief``. Raises ConfigError for one that could not work."""
+    if brief.strategy not in STRATEGIES:
+        raise unknown("strategy", brief.strategy, STRATEGIES, where="rollout_strategy")
+    if brief.by_hosts and not brief.home.get(brief.live):
+        raise ConfigError(f"the {brief.live} group has no hosts", where="rollout_workload.pool", do="Put hosts into the group, or name another one.")
+    if brief.first and brief.strategy not in IN_PLACE:
+        after, steps = brief.live, _first(brief)
+    else:
+        after, steps = STRATEGIES[brief.strategy](brief)
+    if not brief.routed:
+        traffic = next((step for step in steps if step.kind in TRAFFIC and step.kind is not Kind.CLEAN), None)
+        if traffic is not None:
+            raise ConfigError(f"{brief.strategy} moves traffic and there is no rollout_router", where="rollout_router", do="Name the router, or use recreate or rolling.")
+        steps = [step for step in steps if step.kind not in TRAFFIC]
+    _check_capabilities(brief, steps)
+    candidate = brief.live if brief.strategy in IN_PLACE or brief.first else brief.spare
+    plan = Plan(
+        strategy=brief.strategy, version=brief.version, previous=brief.previous, stable=brief.live, candidate=candidate, after=after,
+        start=brief.start, steps=tuple(_with_hooks(brief, steps)), home=dict(brief.home), full_load=len(brief.home[brief.live]),
+    )
+    return replace(plan, notes=tuple(_notes(brief, plan)))
+
+
+def way_back(plan: Plan, position: int, *, immediate: bool = False) -> tuple[Step, ...]:
+    """Steps that restore the stable version after ``plan.steps[:position]`` were done and ``plan.steps[position]`` perhaps half.
+
+    Stable capacity comes before traffic: hosts that were taken from stable are taken home batch by batch, as fast as capacity
+    allows. ``immediate`` moves all traffic first, for a candidate that is worse than too little capacity.
+    """
+    begun = plan.steps[: position + 1]
+    touched = [host for step in begun if step.kind is Kind.DEPLOY for host in step.hosts]
+    if not any(step.kind is Kind.DEPLOY or step.kind in TRAFFIC for step in begun):
+        return ()
+    if plan.strategy in IN_PLACE or plan.candidate == plan.stable:
+        return tuple(_back_in_place(plan, begun, touched))
+    return tuple(_back_to_stable(plan, position, touched, immediate))
+
+
+def _back_to_stable(plan: Plan, position: int, touched: list[str], immediate: bool) -> list[Step]:
+    now = routes_at(plan, position)
+    current = plan.steps[position] if position < len(plan.steps) else None
+    after = apply(now, current, plan) if current is not None else now
+    own = set(plan.home.get(plan.candidate, ()))
+    taken = [host for host in touched if host not in own]
+    share = max(now.weight(plan.candidate), after.weight(plan.candidate))
+    health = any(step.kind is Kind.HEALTH for step in plan.steps)
+    stable_hosts = [host for host in plan.home.get(plan.stable, ()) if host not in taken]
+    steps: list[Step] = []
+    if health and stable_hosts and share > 0:
+        steps.append(Step(f"stable is ready: {short(tuple(stable_hosts))}", Kind.HEALTH, hosts=tuple(stable_hosts), track=plan.stable))
+    if not taken or immediate or not plan.previous:
+        if share > 0:
+            steps.append(Step("all traffic to stable", Kind.WEIGHT, weight=Fraction(0)))
+        if taken and plan.previous:
+            steps.extend(move(tuple(taken), plan.stable, plan.previous, health=health))
+    else:
+        sides = Sides(receiver=stable_hosts, giver=[*own, *taken], share=FULL - share, full_load=plan.full_load)
+        movable = list(reversed(taken))
+        steps.extend(transfer(sides, FULL, movable=movable, receiver_track=plan.stable, candidate_receives=False, version=plan.previous, health=health))
+        if movable:
+            steps.extend(move(tuple(movable), plan.stable, plan.previous, health=health))
+    if any(step.kind in TRAFFIC for step in plan.steps):
+        steps.append(Step("clean up", Kind.CLEAN, track=plan.stable))
+    return steps
+
+
+def _back_in_place(plan: Plan, begun: tuple[Step, ...], touched: list[str]) -> list[Step]:
+    if not plan.previous:
+        return []
+    health = any(step.kind is Kind.HEALTH for step in plan.steps)
+    routed = any(step.kind in TRAFFIC for step in plan.steps)
+    joined = {host for step in begun[:-1] if step.kind is Kind.JOIN for host in step.hosts}
+    # Hosts that are out of rotation come first: they cost capacity and nobody is on them.
+    away = tuple(host for host in touched if host not in joined) if routed else ()
+    batches = [step.hosts for step in begun if step.kind is Kind.DEPLOY]
+    if not routed:
+        return [step for hosts in batches for step in move(hosts, plan.stable, plan.previous, health=health, drain=False) if step.kind is not Kind.JOIN]
+    result: list[Step] = []
+    drained = {host for step in begun if step.kind is Kind.DRAIN for host in step.hosts} - set(touched)
+    if drained:
+        result.append(Step(f"join {short(tuple(sorted(drained)))}", Kind.JOIN, hosts=tuple(sorted(drained)), track=plan.stable))
+    if away:
+        result.extend(move(away, plan.stable, plan.previous, health=health))
+    for hosts in reversed(batches):
+        rest = tuple(host for host in hosts if host not in away)
+        if rest:
+            result.extend(move(rest, plan.stable, plan.previous, health=health))
+    return result
+
+
+def _first(brief: Brief) -> list[Step]:
+    """Nothing serves yet, so there is nothing to compare with and nobody to protect: put it in place and check it."""
+    hosts = tuple(brief.home[brief.live])
+    steps = [Step(f"deploy {short(hosts) or brief.live}", Kind.DEPLOY, hosts=hosts, track=brief.live, version=brief.version)]
+    if brief.health:
+        steps.append(Step(f"health {short(hosts) or brief.live}", Kind.HEALTH, hosts=hosts, track=brief.live))
+    steps.append(Step("clean up", Kind.CLEAN, track=brief.live))
+    steps.append(Step("promote", Kind.PROMOTE))
+    return steps
+
+
+def _with_hooks(brief: Brief, steps: list[Step]) -> list[Step]:
+    def at(point: str) -> list[Step]:
+        return [Step(f"hook {hook.name}", Kind.HOOK, hook=hook) for hook in brief.hooks.get(point, ())]
+
+    result = at("before_rollout")
+    provided = any(step.kind is Kind.DEPLOY for step in steps)
+    for index, step in enumerate(steps):
+        moves_share = step.kind is Kind.WEIGHT
+        if moves_share:
+            result.extend(at("before_step"))
+        if step.kind is Kind.PROMOTE:
+            result.extend(at("before_promotion"))
+        result.append(step)
+        following = steps[index + 1].kind if index + 1 < len(steps) else None
+        if provided and step.kind in (Kind.DEPLOY, Kind.HEALTH) and following is not Kind.HEALTH:
+            provided = False
+            result.extend(at("after_scale_up"))
+        if moves_share:
+            result.extend(at("after_step"))
+        if step.kind is Kind.PROMOTE:
+            result.extend(at("after_promotion"))
+    return result + at("after_rollout")
+
+
+CAPABILITY_OF = {Kind.DRAIN: Capability.DRAIN, Kind.JOIN: Capability.MEMBERS, Kind.MIRROR: Capability.MIRROR}
+
+
+def _check_capabilities(brief: Brief, steps: list[Step]) -> None:
+    for step in steps:
+        needs = {CAPABILITY_OF[step.kind]} if step.kind in CAPABILITY_OF else set()
+        if step.match:
+            needs |= {Capability(condition.source) for group in step.match.alternatives for condition in group}
+        missing = needs - brief.capabilities
+        if missing:
+            raise ConfigError(
+                f"step {step.name!r} needs a router that can do {', '.join(sorted(item.value for item in missing))}",
+                where="rollout_router", do=f"This one can: {', '.join(sorted(item.value for item in brief.capabilities)) or 'nothing of it'}.",
+            )
+
+
+def _notes(brief: Brief, plan: Plan) -> list[str]:
+    notes: list[str] = []
+    if brief.first:
+        notes.append("first deploy: nothing serves yet, so there are no steps and no analysis")
+    elif not brief.previous:
+        notes.append("the version that runs now is unknown: hosts that change cannot be taken back by themselves. Set rollout_previous_version or version_from")
+    if brief.strategy == "recreate":
+        notes.append("recreate: the service is down from the moment the old version stops until the new one is ready")
+    if brief.allow_overload:
+        notes.append("rollout_allow_overload: weights may exceed what the hosts behind them can carry")
+    own = set(plan.home.get(plan.candidate, ()))
+    for step in plan.steps:
+        if step.kind is Kind.DRAIN and plan.candidate != plan.stable and not set(step.hosts) & own:
+            notes.append(f"{short(step.hosts)} moves from {plan.stable} to {plan.candidate} to carry the next share")
+    if not brief.watch and brief.strategy not in IN_PLACE:
+        notes.append("rollout_analysis is none: a bad version is only stopped by failing health checks")
+    total = sum(step.duration or 0 for step in plan.steps)
+    if total > 6 * 3600:
+        notes.append(f"the plan waits {show_duration(total)} in all: start it where the process may live that long, or use gates")
+    return notes
+
+
+def peak(plan: Plan) -> int:
+    """The most hosts out of rotation at once."""
+    most = 0
+    routes = plan.start
+    for step in plan.steps:
+        routes = apply(routes, step, plan)
+        most = max(most, sum(1 for group in routes.members.values() for member in group if not isinstance(member, Member) or member.ramp == 0))
+    return most
