@@ -1,0 +1,39 @@
+# `make` lists what there is. Everything runs in .venv, made on first use; nothing but make and Python >= 3.11 must be there.
+PYTHON := .venv/bin/python
+RUN := $(PYTHON) tests/tools/run.py
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-unit lint sanity docs bench lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+venv:  ## make or refresh .venv
+	@sh tests/tools/venv.sh
+
+demo: venv  ## real releases on a real load balancer, on this machine, in about a minute
+	@$(PYTHON) examples/demo/run.py $(ARGS)
+
+test: venv  ## every test and check (one of them: make test ARGS=sanity)
+	@$(RUN) $(ARGS)
+
+test-unit: venv  ## the unit tests alone
+	@$(RUN) unit
+
+lint: venv  ## ruff, mypy, ansible-lint, changelog, licences
+	@$(RUN) ruff mypy ansible-lint changelog licences
+
+sanity: venv  ## ansible-test sanity
+	@$(RUN) sanity
+
+docs: venv  ## the documentation site, in build/docs
+	@$(RUN) site
+
+bench: venv  ## how fast it is, beside its peers
+	@$(PYTHON) tests/bench/run.py $(ARGS)
+
+lock: venv  ## resolve tests/requirements.in into tests/requirements.txt
+	@.venv/bin/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --upgrade tests/requirements.in -o tests/requirements.txt
+
+clean:  ## remove what the other targets made
+	@rm -rf .venv .cache build reports tests/output
