@@ -1,0 +1,241 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases as journals: the same few stories for the tests of the tree, the report, JUnit, Markdown and the callbacks."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from ansible_collections.progressive.delivery.plugins.module_utils.core.report.journal import event
+
+START = 1772611200.0  # 2026-03-04T08:00:00Z
+STEPS = [
+    {"index": 0, "name": "5 %", "kind": "set_weight", "weight": 5},
+    {"index": 1, "name": "bake", "kind": "bake", "weight": None, "seconds": 300},
+    {"index": 2, "name": "20 %", "kind": "set_weight", "weight": 20},
+    {"index": 3, "name": "bake", "kind": "bake", "weight": None, "seconds": 300},
+    {"index": 4, "name": "half", "kind": "gate", "weight": None},
+    {"index": 5, "name": "50 %", "kind": "set_weight", "weight": 50},
+    {"index": 6, "name": "promote", "kind": "promote", "weight": None},
+]
+REASON = "error-rate of the canary 6.3 % (n 318) against 0.1 % of stable; more than 1 % is 99.9 % certain"
+NEEDS = "needs 310 more requests, about 20 s"
+ABORT = "ansible-playbook progressive.delivery.abort -e @shop.yml"
+RESUME = "ansible-playbook progressive.delivery.resume -e @shop.yml"
+
+
+class Story:
+    """Writes events, each a little later than the one before."""
+
+    def __init__(self, steps: list[dict[str, Any]] | None = None, **release: Any) -> None:
+        self.now = START
+        self.events: list[dict[str, Any]] = []
+        self.random = random.Random(7)
+        self.weight = 0
+        self.requests = 0
+        named = {
+            "id": "01J9ZK3M5X8QW2R7Q",
+            "name": "shop",
+            "version": "2.4.1",
+            "previous": "2.4.0",
+            "strategy": "canary",
+            "digest": "sha256:9f86d081884c7d65",
+            "attempt": 1,
+            "resume_command": RESUME,
+            "abort_command": ABORT,
+        }
+        self.release = {**named, **release}
+        self.add(
+            "begin",
+            release=self.release,
+            router="haproxy lb1, lb2",
+            workload="pool 4 hosts",
+            steps=STEPS if steps is None else steps,
+            environment={"ansible-core": "2.19.2", "haproxy lb1": "2.6.12", "progressive.delivery": "1.0.0"},
+            plan_digest="6f3a0b7d",
+        )
+
+    def add(self, kind: str, wait: float = 0.4, /, **values: Any) -> None:
+        self.now += wait
+        self.events.append(event(kind, self.now, **values))
+
+    def start(self, index: int, name: str) -> None:
+        self.add("step", step=index, name=name, status="started")
+
+    def done(self, index: int, name: str, seconds: float | None = None) -> None:
+        self.add("step", step=index, name=name, status="done", seconds=seconds)
+
+    def deploy(self) -> None:
+        self.add("deploy", 6, hosts=["web5", "web6"], ok=["web5", "web6"], failed={}, seconds=6.2)
+        targets = {name: {"healthy": True, "attempts": 3, "error": "", "latency_ms": 12.5} for name in ("web5", "web6")}
+        self.add("health", 8, targets=targets, seconds=8)
+
+    def move(self, step: int | None, weight: int) -> None:
+        for target in ("lb1", "lb2"):
+            before = {"weights": {"canary": self.weight, "stable": 100 - self.weight}}
+            after = {"weights": {"canary": weight, "stable": 100 - weight}}
+            self.add("write", 0.1, step=step, target=f"haproxy {target} backend shop", before=before, after=after, fence=7, seconds=0.012)
+        self.weight = weight
+        measured = {"canary": round(weight * 0.985, 2), "stable": round(100 - weight * 0.985, 2)}
+        self.add("share", 1.5, step=step, asked={"canary": weight, "stable": 100 - weight}, measured=measured, requests=8391, why="")
+
+    def look(self, step: int, phase: str = "running", share: float | None = 0.0012, reason: str = NEEDS, after: float = 10, n: int | None = None) -> None:
+        self.requests += int(80 * max(self.weight, 1) / 5)
+        spread = 0 if share is None else share if phase == "failed" else share * (0.7 + 0.6 * self.random.random())
+        self.add(
+            "look",
+            after,
+            step=step,
+            metric="error-rate",
+            phase=phase,
+            value=None if share is None else round(spread, 5),
+            baseline=0.001,
+            threshold="< 1 %",
+            n=self.requests if n is None else n,
+            reason=reason,
+            low=None if share is None else round(spread * 0.4, 5),
+            high=None if share is None else round(spread * 2.2 + 0.0005, 5),
+            unit="share",
+            limit=0.01,
+        )
+        latency = 39 + 6 * self.random.random()
+        self.add("look", 0.1, step=step, metric="p95", phase="successful", value=latency, baseline=38.0, threshold="\u2264 1.5 \u00d7 38 ms", n=self.requests, unit="ms")
+
+    def bake(self, step: int, looks: int = 30) -> None:
+        self.start(step, "bake")
+        for _index in range(looks - 1):
+            self.look(step)
+            self.add("share", 0.1, step=step, asked={"canary": self.weight, "stable": 100 - self.weight}, measured=self.near(), requests=self.requests)
+        self.look(step, "successful", 0.0009, "less than 1 % is certain")
+        for metric, reason in (("error-rate", "0.09 % stays below 1 %"), ("p95", "41 ms is within 1.5 times 38 ms")):
+            self.add("verdict", 0.1, step=step, metric=metric, phase="successful", reason=reason)
+        self.done(step, "bake", 300)
+
+    def near(self) -> dict[str, float]:
+        share = round(self.weight * (0.97 + 0.06 * self.random.random()), 2)
+        return {"canary": share, "stable": round(100 - share, 2)}
+
+    def begun(self) -> Story:
+        """Deployed, 5 % walked and baked, 20 % set."""
+        self.deploy()
+        self.start(0, "5 %")
+        self.move(0, 5)
+        self.done(0, "5 %", 2.1)
+        self.bake(1)
+        self.start(2, "20 %")
+        self.move(2, 20)
+        self.done(2, "20 %", 2.2)
+        return self
+
+    def end(self, outcome: str, code: int, reason: str = "", **more: Any) -> list[dict[str, Any]]:
+        self.add("outcome", outcome=outcome, code=code, reason=reason, **more)
+        return self.events
+
+
+def running() -> list[dict[str, Any]]:
+    story = Story().begun()
+    story.start(3, "bake")
+    for _index in range(13):
+        story.look(3)
+    return story.events
+
+
+def promoted() -> list[dict[str, Any]]:
+    story = Story().begun()
+    story.bake(3)
+    story.start(4, "half")
+    story.add("gate", step=4, name="half", decision="opened", who="", channel="", digest="9f86d081")
+    story.add("gate", 5400, step=4, name="half", decision="promoted", who="anna", channel="gitlab", digest="9f86d081")
+    story.done(4, "half", 5400)
+    story.start(5, "50 %")
+    story.move(5, 50)
+    story.done(5, "50 %", 2.4)
+    story.start(6, "promote")
+    story.move(6, 100)
+    story.add("drain", 12, step=6, members=["web1", "web2"], in_flight=3, cut=1, seconds=12.0)
+    story.done(6, "promote", 20)
+    return story.end("promoted", 0, "2.4.1 carries 100 % of the requests", requests_failed=0, requests_total=48210)
+
+
+def rolled_back() -> list[dict[str, Any]]:
+    story = Story().begun()
+    story.start(3, "bake")
+    for share in (0.002, 0.001, 0.004, 0.02, 0.045):
+        story.look(3, share=share)
+    story.look(3, "failed", 0.063, REASON, n=318)
+    story.add("verdict", 0.1, step=3, metric="error-rate", phase="failed", reason=REASON)
+    story.move(None, 0)
+    story.add("drain", 3, members=["web5", "web6"], in_flight=2, cut=0, seconds=3.0)
+    return story.end(
+        "rolled_back",
+        10,
+        REASON,
+        stable_after=1.4,
+        requests_failed=21,
+        requests_total=10412,
+        next=["fix and run again, or `ansible-playbook progressive.delivery.status` for details"],
+        kept=["web5", "web6"],
+    )
+
+
+def paused() -> list[dict[str, Any]]:
+    story = Story().begun()
+    story.bake(3)
+    story.start(4, "half")
+    story.add("gate", step=4, name="half", decision="opened", digest="9f86d081")
+    return story.end(
+        "paused", 12, 'gate "half" waits for a decision', next=["ansible-playbook progressive.delivery.promote -e @shop.yml", ABORT], requests_failed=2, requests_total=22100
+    )
+
+
+def aborted() -> list[dict[str, Any]]:
+    story = Story()
+    story.deploy()
+    story.start(0, "5 %")
+    story.move(0, 5)
+    story.done(0, "5 %", 2.0)
+    story.start(1, "bake")
+    story.look(1)
+    story.add("gate", 3, step=1, name="abort", decision="aborted", who="ben", channel="cli")
+    story.add("step", step=1, name="bake", status="failed", seconds=14, reason="abort asked by ben")
+    story.move(None, 0)
+    return story.end("aborted", 11, "abort asked by ben", stable_after=2.0, requests_failed=0, requests_total=1810)
+
+
+def first_deploy() -> list[dict[str, Any]]:
+    story = Story(steps=[], previous="")
+    story.deploy()
+    story.move(None, 100)
+    return story.end("promoted", 0, "first deploy: no stable version to compare with, so no steps and no analysis")
+
+
+def hostile() -> list[dict[str, Any]]:
+    """Every text is an attack on whatever shows it."""
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)> \"'`|*_[x](javascript:alert(1)) \u202e\x1b[31m\x00 ]]> &amp; \ud800"
+    story = Story(steps=[{"index": 0, "name": evil, "kind": evil, "weight": 5}], id=evil, name=evil, version=evil, previous=evil, strategy=evil)
+    story.add("step", step=0, name=evil, status="started", reason=evil)
+    story.add("write", step=0, target=evil, before={"weights": {evil: 100}}, after={"weights": {evil: "100/3"}, evil: evil}, fence=1, seconds=0.1)
+    story.add("share", step=0, asked={evil: 5}, measured={evil: 4}, requests=3, why=evil)
+    for index in range(3):
+        story.add("look", step=0, metric=evil, phase="failed", value=index, baseline=1, threshold=evil, n=3, reason=evil, unit=evil)
+    story.add("verdict", step=0, metric=evil, phase="failed", reason=evil)
+    story.add("gate", step=0, name=evil, decision="promoted", who=evil, channel=evil, digest=evil)
+    story.add("drain", step=0, members=[evil], in_flight=1, cut=1, seconds=1)
+    story.add("deploy", step=0, hosts=[evil], ok=[], failed={evil: evil}, seconds=1)
+    story.add("health", step=0, targets={evil: {"healthy": False, "attempts": 1, "error": evil, "latency_ms": 1}})
+    story.events.append({"at": "2026-03-04T09:00:00.000Z", "kind": evil, "what": evil})
+    return story.end("rolled_back", 10, evil, next=[evil], kept=[evil])
+
+
+def long() -> list[dict[str, Any]]:
+    """Eight hours of looks every five seconds at two metrics."""
+    story = Story().begun()
+    story.start(3, "bake")
+    for _index in range(5760):
+        story.look(3, after=5)
+    return story.events
+
+
+SCENARIOS = {"promoted": promoted, "rolled_back": rolled_back, "paused": paused, "aborted": aborted, "first_deploy": first_deploy, "running": running, "hostile": hostile}
