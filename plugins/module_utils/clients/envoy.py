@@ -1,0 +1,231 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Envoy's admin interface: what it has applied, what it counted, how it sees its servers.
+
+Which counters, and why (seen on Envoy 1.40): ``cluster.X.upstream_rq_completed`` counts every request that got an answer through the
+cluster, once, however often it was tried (``upstream_rq_total`` counts tries, and none for a request that found no healthy server).
+``cluster.X.upstream_rq_5xx`` counts the server's own 5xx and also the 503 and 504 that Envoy answers in the server's place, after a
+reset, a refused connection or a timeout. An answer that breaks off after its head is in neither. Health checks are not counted.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import re
+import urllib.parse
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.errors import ConfigError, Unavailable
+from . import exposition
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes of the longest answer accepted."""
+
+Histogram = Mapping["tuple[float, float]", float]
+"""``{(lower, upper): observations}``, bounds in milliseconds."""
+
+
+@dataclass(frozen=True)
+class HostStatus:
+    """One server of a cluster. ``state``: up, down or drain. ``requests`` counts since Envoy started."""
+
+    address: str
+    state: str
+    in_flight: int
+    requests: int
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """One cluster. ``stat_name`` is what its statistics are filed under."""
+
+    name: str
+    stat_name: str
+    hosts: tuple[HostStatus, ...]
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Requests of one cluster since Envoy started. ``latency`` is empty unless it was asked for."""
+
+    requests: int
+    failed: int
+    latency: Histogram
+
+
+@dataclass(frozen=True)
+class RouteState:
+    """A route configuration in force."""
+
+    version: str
+    config: Mapping[str, Any]
+
+
+class EnvoyAdmin:
+    """One Envoy, spoken to over HTTP. Every method raises Unavailable when it does not answer, or answers something else."""
+
+    def __init__(self, url: str, timeout: float = 5.0) -> None:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname or parts.username or parts.path not in ("", "/") or parts.query:
+            raise ConfigError(f"{_shown(parts)!r} is not the address of an Envoy admin interface", do="Write http://HOST:PORT, without credentials or a path.")
+        try:
+            self.host, self.port = parts.hostname, parts.port or 80
+        except ValueError:
+            raise ConfigError(f"{_shown(parts)!r} has no valid port", do="Write http://HOST:PORT.") from None
+        self.timeout = timeout
+        self.name = f"{self.host}:{self.port}"
+
+    def get(self, path: str, **query: str) -> str:
+        """The body of an answer with status 200."""
+        status, body = self._exchange(path, query)
+        if status != 200:
+            raise Unavailable(f"GET {path} was answered with {status}: {body[:120].strip()}", where=f"envoy {self.name}")
+        return body
+
+    def get_json(self, path: str, **query: str) -> Any:
+        return self._json(path, self.get(path, **query))
+
+    def ready(self) -> None:
+        """Raise Unavailable unless this Envoy serves."""
+        state = self.get("/ready").strip()
+        if state != "LIVE":
+            raise Unavailable(f"it is {state[:40] or 'silent'}, not LIVE", where=f"envoy {self.name}")
+
+    def epoch(self) -> str:
+        """When this process loaded its bootstrap configuration: the same for its whole life, another one after a restart."""
+        configs = self._dump(mask="last_updated")
+        stamps = [str(config.get("last_updated", "")) for config in configs if str(config.get("@type", "")).endswith("BootstrapConfigDump")]
+        if not stamps or not stamps[0]:
+            raise Unavailable("/config_dump does not say when it started", where=f"envoy {self.name}")
+        return stamps[0]
+
+    def routes(self, name: str) -> list[RouteState]:
+        """The route configurations called ``name`` that were taken from discovery and are in force."""
+        configs = self._dump(resource="dynamic_route_configs")
+        states = [RouteState(str(config.get("version_info", "")), config.get("route_config", {})) for config in configs]
+        return [state for state in states if state.config.get("name") == name]
+
+    def refused(self, name: str) -> int:
+        """How many updates of the route configuration ``name`` this Envoy has refused since it started."""
+        stats = self._stats(rf"\.rds\.{re.escape(_stat(name))}\.update_rejected$")
+        return sum(int(entry.get("value", 0)) for entry in stats)
+
+    def clusters(self, names: Iterable[str]) -> dict[str, ClusterStatus]:
+        """The state of every one of ``names``. Raises ConfigError for a cluster that this Envoy does not have."""
+        wanted, found = list(names), {}
+        answer = self.get_json("/clusters", format="json")
+        statuses = answer.get("cluster_statuses", []) if isinstance(answer, dict) else []
+        for status in statuses:
+            if status.get("name") in wanted:
+                hosts = tuple(_host(host) for host in status.get("host_statuses", []))
+                found[status["name"]] = ClusterStatus(status["name"], _stat(status.get("observability_name") or status["name"]), hosts)
+        for name in wanted:
+            if name not in found:
+                known = ", ".join(sorted(str(status.get("name")) for status in statuses)) or "none"
+                raise ConfigError(f"there is no cluster {name!r}", where=f"envoy {self.name}", do=f"Known: {known}.")
+        return found
+
+    def counters(self, stat_names: Iterable[str], *, latency: bool = False) -> dict[str, Counters]:
+        """Requests and failures by stat name; with ``latency`` also the histogram of answer times."""
+        wanted = list(stat_names)
+        what = "completed|5xx|time" if latency else "completed|5xx"
+        pattern = rf"^cluster\.({'|'.join(re.escape(name) for name in wanted)})\.upstream_rq_({what})$"
+        stats = self._stats(pattern, histogram_buckets="detailed") if latency else self._stats(pattern)
+        values = {entry["name"]: int(entry.get("value", 0)) for entry in stats if "name" in entry}
+        histograms = self._histograms(wanted, pattern, stats) if latency else {}
+        result = {}
+        for name in wanted:
+            if f"cluster.{name}.upstream_rq_completed" not in values:
+                raise Unavailable(f"no statistics of cluster {name!r}", where=f"envoy {self.name}", do="Its stats_config may leave them out.")
+            requests, failed = values[f"cluster.{name}.upstream_rq_completed"], values.get(f"cluster.{name}.upstream_rq_5xx", 0)
+            result[name] = Counters(requests, failed, histograms.get(name, {}))
+        return result
+
+    def _histograms(self, names: list[str], pattern: str, stats: list[dict[str, Any]]) -> dict[str, Histogram]:
+        """By stat name. In detail (bins a tenth of a power of ten wide), or as Prometheus buckets where an older Envoy has only those."""
+        groups = [entry["histograms"] for entry in stats if "histograms" in entry]
+        if any("details" in group for group in groups):
+            found = {detail["name"]: detail.get("totals", []) for group in groups for detail in group.get("details", [])}
+            return {
+                name: {(b["lower_bound"], b["lower_bound"] + b["width"]): b["count"] for b in found.get(f"cluster.{name}.upstream_rq_time", [])}
+                for name in names
+            }
+        metrics = exposition.parse(self.get("/stats/prometheus", filter=pattern), where=f"envoy {self.name}")
+        return {name: exposition.buckets(metrics, "envoy_cluster_upstream_rq_time", {"envoy_cluster_name": name}) for name in names}
+
+    def _stats(self, pattern: str, **query: str) -> list[dict[str, Any]]:
+        status, body = self._exchange("/stats", {"format": "json", "filter": pattern, **query})
+        if status == 400 and query:
+            return self._stats(pattern)  # an Envoy that does not know the extra parameters
+        answer = self._json("/stats", body) if status == 200 else None
+        if not isinstance(answer, dict) or not isinstance(answer.get("stats", []), list):
+            raise Unavailable(f"GET /stats was answered with {status}: {body[:120].strip()}", where=f"envoy {self.name}")
+        return list(answer.get("stats", []))
+
+    def _dump(self, **query: str) -> list[dict[str, Any]]:
+        answer = self.get_json("/config_dump", **query)
+        if not isinstance(answer, dict):
+            raise Unavailable("/config_dump is not a mapping", where=f"envoy {self.name}")
+        return list(answer.get("configs", []))
+
+    def _json(self, path: str, body: str) -> Any:
+        try:
+            return json.loads(body)
+        except ValueError:
+            raise Unavailable(f"GET {path} was not answered with JSON: {body[:80]!r}", where=f"envoy {self.name}") from None
+
+    def _exchange(self, path: str, query: Mapping[str, str]) -> tuple[int, str]:
+        target = f"{path}?{urllib.parse.urlencode(query)}" if query else path
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+        try:
+            connection.connect()
+            _refuse_link_local(connection, self.name)
+            connection.request("GET", target)
+            answer = connection.getresponse()
+            body = answer.read(LARGEST + 1)
+        except (OSError, http.client.HTTPException) as error:
+            what = f"no answer ({error or type(error).__name__})"
+            raise Unavailable(what, where=f"envoy {self.name}", do="Is its admin interface listening there?") from None
+        finally:
+            connection.close()
+        if len(body) > LARGEST:
+            raise Unavailable(f"the answer to GET {path} is longer than {LARGEST} bytes", where=f"envoy {self.name}")
+        return answer.status, body.decode("utf-8", "replace")
+
+
+def _refuse_link_local(connection: http.client.HTTPConnection, name: str) -> None:
+    """Checked on the connected socket, so that no name can resolve around it: cloud metadata services live on such addresses."""
+    address = ipaddress.ip_address(connection.sock.getpeername()[0].split("%")[0])
+    if address.is_link_local:
+        raise ConfigError(f"{address} is a link-local address", where=f"envoy {name}", do="An admin interface listens on the loopback or a private network.")
+
+
+def _shown(parts: urllib.parse.SplitResult) -> str:
+    """The URL without what may be a password."""
+    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]))
+
+
+def _stat(name: str) -> str:
+    """A name as it stands in statistics: Envoy writes colons as underscores there."""
+    return name.replace(":", "_")
+
+
+def _host(host: Mapping[str, Any]) -> HostStatus:
+    socket = host.get("address", {}).get("socket_address", {})
+    pipe = host.get("address", {}).get("pipe", {}).get("path", "")
+    address = f"{socket.get('address')}:{socket.get('port_value')}" if socket else str(pipe)
+    stats = {entry.get("name"): int(entry.get("value", 0)) for entry in host.get("stats", [])}
+    health = host.get("health_status", {})
+    eds = str(health.get("eds_health_status", "HEALTHY"))
+    if eds == "DRAINING" or health.get("pending_dynamic_removal"):
+        state = "drain"
+    elif eds in ("UNHEALTHY", "TIMEOUT") or any(value is True for name, value in health.items() if name.startswith(("failed_", "pending_"))):
+        state = "down"
+    else:
+        state = "up"
+    return HostStatus(address, state, stats.get("rq_active", 0), stats.get("rq_total", 0))

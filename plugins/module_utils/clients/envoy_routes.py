@@ -1,0 +1,314 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The part of an Envoy route configuration that a release owns. Pure: documents in, documents out.
+
+Owned is *one rule*, the route whose weighted clusters hold every track, and of it only the weights; and, right before it, routes of our
+own. Ours are copies of the rule with all weight on one track and more conditions, named ``progressive-<name>`` and marked in their
+metadata, so that everything else the rule says (timeouts, retries, filters, headers to add) holds for them too. Everything else in the
+document survives unchanged, in order, in the spelling it has (Envoy reads ``weighted_clusters`` and ``weightedClusters`` alike).
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from ..core.codec import decode, encode
+from ..core.errors import ConfigError, Unsupported
+from ..core.model import FULL, STABLE, Condition, MatchRoute, Mirror, Routes
+from ..core.options import NAME
+from ..core.units import show_percent
+
+Document = dict[str, Any]
+MARK = "progressive.delivery"
+BASE = 10000
+"""Parts that a rule without a third destination is split into: hundredths of a per cent."""
+
+MILLION = 1_000_000
+SAFE_METHODS = "GET|HEAD|OPTIONS"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the rule is and what its clusters mean. ``clusters`` and ``mirrors``: track to cluster name; empty names: the only one."""
+
+    clusters: Mapping[str, str]
+    route_config: str = ""
+    virtual_host: str = ""
+    route: str = ""
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    mirror_unsafe: bool = False
+
+    @property
+    def owner(self) -> str:
+        """What marks the routes of this rule, so that several rules of one virtual host can each have theirs."""
+        return ",".join(sorted(self.clusters.values()))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule in its place: ``routes[index]`` of the virtual host, inside the document it was found in."""
+
+    routes: list[Document]
+    index: int
+    route_config: str
+    where: str
+
+    @property
+    def route(self) -> Document:
+        return self.routes[self.index]
+
+    @property
+    def entries(self) -> list[Document]:
+        """Its weighted clusters."""
+        return _entries(self.route)
+
+
+def edit(document: Document, want: Routes, layout: Layout) -> Document:
+    """``document`` with ``want`` in it; equal to ``document`` when that holds already. Raises ConfigError, Unsupported."""
+    result = copy.deepcopy(document)
+    rule = find(result, layout)
+    route = rule.route
+    wanted = parts(rule, want, layout)
+    _set_weights(route, wanted)
+    ours = [each for match in want.matches for each in match_routes(route, match, layout)]
+    if want.mirror is not None and want.mirror.percentage > 0:
+        ours.append(mirror_route(route, want.mirror, layout))
+    kept = [each for each in rule.routes if not _is_ours(each, layout)]
+    position = next(index for index, each in enumerate(kept) if each is route)
+    rule.routes[:] = [*kept[:position], *ours, *kept[position:]]
+    return result
+
+
+def read(document: Document, layout: Layout) -> Routes:
+    """The routes as the document has them. A marked route that is no longer what we wrote does not count."""
+    rule = find(document, layout)
+    names = {cluster: track for track, cluster in layout.clusters.items()}
+    total = sum(_weight(entry) for entry in rule.entries)
+    if not total:
+        raise ConfigError("the weights of its clusters sum to 0", where=rule.where, do="Give the stable cluster all of it.")
+    weights = {names.get(_name(entry), _name(entry)): Fraction(100 * _weight(entry), total) for entry in rule.entries}
+    present = [route for route in rule.routes if _is_ours(route, layout)]
+    matches, mirror = [], None
+    for route in present:
+        mark = _mark(route)
+        if "match" in mark:
+            match = decode(MatchRoute, mark["match"], rule.where)
+            if all(each in present for each in match_routes(rule.route, match, layout)):
+                matches.append(match)
+        elif "mirror" in mark:
+            found = decode(Mirror, mark["mirror"], rule.where)
+            mirror = found if found.track in layout.mirrors and mirror_route(rule.route, found, layout) == route else None
+    return Routes(weights, matches=tuple(matches), mirror=mirror)
+
+
+def in_force(document: Document, config: Mapping[str, Any], layout: Layout) -> str:
+    """Why ``config``, a route configuration that Envoy shows, is not the one of ``document``; empty when it is."""
+    wanted, shown = find(document, layout), find({"resources": [dict(config)]}, layout)
+    for entry in wanted.entries:
+        live = {_name(other): _weight(other) for other in shown.entries}.get(_name(entry))
+        if live != _weight(entry):
+            return f"cluster {_name(entry)} has weight {live}, not {_weight(entry)}"
+    expected, live_names = ([route.get("name") for route in rule.routes if _is_ours(route, layout)] for rule in (wanted, shown))
+    return "" if expected == live_names else f"its own routes are {live_names or 'none'}, not {expected or 'none'}"
+
+
+def find(document: Document, layout: Layout) -> Rule:
+    """The one rule that holds every track. Raises ConfigError for none, for several, and for one that is not whole."""
+    whole: list[Rule] = []
+    partial: list[str] = []
+    wanted = set(layout.clusters.values())
+    hosts = _virtual_hosts(document, layout)
+    for config, host in hosts:
+        routes = _get(host, "routes", [])
+        for index, route in enumerate(routes):
+            if _mark(route) or (layout.route and route.get("name") != layout.route):
+                continue
+            label = f"{config}/{host.get('name', '')}/{route.get('name') or index}"
+            names = [_name(entry) for entry in _entries(route)] or [str(_get(route, "route", {}).get("cluster", ""))]
+            if wanted <= set(names):
+                if len(set(names)) != len(names):
+                    raise ConfigError("a cluster stands in it twice", where=label, do="Each destination of a rule is named once.")
+                whole.append(Rule(routes, index, config, label))
+            elif wanted & set(names):
+                partial.append(f"{label} lacks {', '.join(sorted(wanted - set(names)))}")
+    if len(whole) == 1:
+        return whole[0]
+    clusters = " and ".join(sorted(wanted))
+    if whole:
+        raise ConfigError(f"{len(whole)} rules hold {clusters}: {', '.join(rule.where for rule in whole)}", do="Say which: route_config, virtual_host, route.")
+    hint = f"{partial[0]}: write it as weighted clusters, weight 0 is enough." if partial else f"Looked in {len(hosts)} virtual hosts."
+    raise ConfigError(f"no rule holds {clusters} as weighted clusters", do=hint)
+
+
+def parts(rule: Rule, want: Routes, layout: Layout) -> dict[str, int]:
+    """The weight of each cluster of the rule. A third destination keeps its own, and stable takes the rest; the sum stays then.
+
+    Raises Unsupported for a share that is no whole number of parts, ConfigError for an unknown track or when nothing is left for stable.
+    """
+    current = {_name(entry): _weight(entry) for entry in rule.entries}
+    ours = set(layout.clusters.values())
+    others = {name: weight for name, weight in current.items() if name not in ours}
+    for track, weight in want.weights.items():
+        if weight and track not in layout.clusters and track not in others:
+            raise ConfigError(f"unknown track {track!r}", where=rule.where, do=f"Known: {', '.join(sorted({*layout.clusters, *others}))}.")
+    shares = {cluster: want.weight(track) for track, cluster in layout.clusters.items()}
+    total = sum(current.values())
+    if total and all(current[cluster] * FULL == share * total for cluster, share in shares.items()):
+        return current
+    if not any(others.values()):
+        total = int(_get(_get(_get(rule.route, "route", {}), "weighted_clusters", {}), "total_weight", BASE))
+    rest = layout.clusters[STABLE if STABLE in layout.clusters else next(iter(layout.clusters))]
+    result = dict(others)
+    for cluster, share in shares.items():
+        if cluster != rest:
+            exact = share * total / FULL
+            if exact.denominator != 1:
+                step = f"Weights here come in steps of {show_percent(FULL / total)}."
+                raise Unsupported(f"{show_percent(share)} is no whole number of {total} parts", where=rule.where, do=step)
+            result[cluster] = int(exact)
+    result[rest] = total - sum(result.values())
+    if result[rest] < 0:
+        raise ConfigError(f"{', '.join(others)} and the other tracks take more than all of it", where=rule.where)
+    return result
+
+
+def match_routes(rule: Document, match: MatchRoute, layout: Layout) -> list[Document]:
+    """One route for each alternative of ``match``. An alternative's conditions come on top of the rule's own."""
+    if not NAME.match(match.name):
+        raise ConfigError(f"{match.name[:80]!r} is not a name for a match route", do="Letters, digits, '.', '_', ':' and '-'.")
+    if match.track not in layout.clusters:
+        raise ConfigError(f"match route {match.name} goes to the unknown track {match.track!r}", do=f"Known: {', '.join(sorted(layout.clusters))}.")
+    routes = []
+    for number, conditions in enumerate(match.alternatives, 1):
+        mark: dict[str, Any] = {"owner": layout.owner}
+        if number == 1:
+            mark["match"] = encode(match)
+        route = _own_copy(rule, match.name if number == 1 else f"{match.name}#{number}", mark)
+        for condition in conditions:
+            _add(route["match"], condition)
+        _set_weights(route, {cluster: BASE if track == match.track else 0 for track, cluster in layout.clusters.items()}, others=0)
+        routes.append(route)
+    return routes
+
+
+def mirror_route(rule: Document, mirror: Mirror, layout: Layout) -> Document:
+    """The rule once more, for requests that may safely be sent twice, with copies to the track's mirror cluster."""
+    if mirror.track not in layout.mirrors:
+        raise Unsupported(f"no mirror cluster for the track {mirror.track!r} is named", do="Name it in mirror_clusters: copies are counted apart.")
+    route = _own_copy(rule, "mirror", {"owner": layout.owner, "mirror": encode(mirror)})
+    if not layout.mirror_unsafe:
+        route["match"].setdefault("headers", []).append(_header(":method", {"safe_regex": {"regex": SAFE_METHODS}}))
+    hundredths, millionths = mirror.percentage * 100, mirror.percentage * 10000
+    if millionths.denominator != 1:
+        raise Unsupported(f"{show_percent(mirror.percentage)} cannot be mirrored exactly", do="Envoy mirrors in millionths.")
+    if hundredths.denominator == 1:
+        share = {"numerator": int(hundredths), "denominator": "TEN_THOUSAND"}
+    else:
+        share = {"numerator": int(millionths), "denominator": "MILLION"}
+    policy = {"cluster": layout.mirrors[mirror.track], "runtime_fraction": {"default_value": share}}
+    action = _get(route, "route", {})
+    action.setdefault(_spelled(action, "request_mirror_policies"), []).append(policy)
+    return route
+
+
+def unowned(document: Document, layout: Layout) -> Document:
+    """``document`` without the routes that are ours; weights stay."""
+    result = copy.deepcopy(document)
+    rule = find(result, layout)
+    rule.routes[:] = [route for route in rule.routes if not _is_ours(route, layout)]
+    return result
+
+
+def _own_copy(rule: Document, name: str, mark: Mapping[str, Any]) -> Document:
+    route = copy.deepcopy(rule)
+    route["name"] = f"progressive-{name}"
+    metadata = route.setdefault("metadata", {})
+    metadata.setdefault(_spelled(metadata, "filter_metadata"), {})[MARK] = dict(mark)
+    return route
+
+
+def _add(match: Document, condition: Condition) -> None:
+    """One more condition in a route's match. A path is tested as the pseudo-header ``:path``, so that the rule's own path stays."""
+    value, escaped = condition.value, re.escape(condition.value)
+    if condition.how not in ("exact", "prefix", "regex"):
+        raise Unsupported(f"a condition cannot be {condition.how!r}", do="It is exact, prefix or regex.")
+    pattern = {"exact": escaped, "prefix": escaped, "regex": f"(?:{value})"}[condition.how]
+    plain: dict[str, Any] = {"safe_regex": {"regex": value}} if condition.how == "regex" else {condition.how: value}
+    if condition.source == "header":
+        match.setdefault("headers", []).append(_header(condition.name, plain))
+    elif condition.source == "cookie":
+        tail = "[^;]*" if condition.how == "prefix" else ""
+        whole = rf"(?:.*;\s*)?{re.escape(condition.name)}={pattern}{tail}(?:\s*;.*)?"
+        match.setdefault("headers", []).append(_header("cookie", {"safe_regex": {"regex": whole}}))
+    elif condition.source == "query":
+        key = _spelled(match, "query_parameters")
+        match.setdefault(key, []).append({"name": condition.name, "string_match": plain})
+    elif condition.source == "path":
+        whole = pattern + (".*" if condition.how == "prefix" else r"(?:\?.*)?")
+        match.setdefault("headers", []).append(_header(":path", {"safe_regex": {"regex": whole}}))
+    else:
+        raise Unsupported(f"a condition cannot look at {condition.source!r}", do="It looks at a header, a cookie, the query or the path.")
+
+
+def _header(name: str, matcher: Mapping[str, Any]) -> Document:
+    return {"name": name, "string_match": dict(matcher)}
+
+
+def _set_weights(route: Document, weights: Mapping[str, int], others: int | None = None) -> None:
+    """Write weights by cluster name; ``others`` is for clusters that are not named, None leaves those."""
+    for entry in _entries(route):
+        value = weights.get(_name(entry), others)
+        if value is not None and (entry.get("weight") is None or _weight(entry) != value):
+            entry["weight"] = value
+
+
+def _virtual_hosts(document: Document, layout: Layout) -> list[tuple[str, Document]]:
+    hosts = [
+        (str(config.get("name", "")), host)
+        for config in document.get("resources", [])
+        if not layout.route_config or config.get("name") == layout.route_config
+        for host in _get(config, "virtual_hosts", [])
+        if not layout.virtual_host or host.get("name") == layout.virtual_host
+    ]
+    if not hosts:
+        asked = " ".join(name for name in (layout.route_config, layout.virtual_host) if name)
+        raise ConfigError(f"there is no virtual host {asked}".rstrip(), do="Check route_config and virtual_host.")
+    return hosts
+
+
+def _entries(route: Document) -> list[Document]:
+    entries: list[Document] = _get(_get(_get(route, "route", {}), "weighted_clusters", {}), "clusters", [])
+    return entries
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("name") or _get(entry, "cluster_header", ""))
+
+
+def _weight(entry: Mapping[str, Any]) -> int:
+    return int(entry.get("weight") or 0)
+
+
+def _mark(route: Mapping[str, Any]) -> Mapping[str, Any]:
+    mark: Mapping[str, Any] = _get(_get(route, "metadata", {}), "filter_metadata", {}).get(MARK, {})
+    return mark
+
+
+def _is_ours(route: Mapping[str, Any], layout: Layout) -> bool:
+    return _mark(route).get("owner") == layout.owner
+
+
+def _spelled(holder: Mapping[str, Any], name: str) -> str:
+    """The spelling of a field that ``holder`` uses."""
+    camel = re.sub(r"_([a-z])", lambda found: found[1].upper(), name)
+    return camel if camel in holder else name
+
+
+def _get(holder: Mapping[str, Any], name: str, default: Any) -> Any:
+    return holder.get(_spelled(holder, name), default)
