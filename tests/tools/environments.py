@@ -54,7 +54,7 @@ def pip_settings() -> dict[str, str]:
     """pip's settings from its files and from the environment, without their sections: ``cert``, ``index-url``, ..."""
     python = uv().parent / "python"
     listed = subprocess.run([str(python), "-m", "pip", "config", "list"], check=True, capture_output=True, text=True).stdout
-    return {name: value for name, value in re.findall(r"^[\w:]+\.([\w-]+)='(.*)'$", listed, re.MULTILINE)}
+    return dict(re.findall(r"^[\w:]+\.([\w-]+)='(.*)'$", listed, re.MULTILINE))
 
 
 def uv_environment() -> dict[str, str]:

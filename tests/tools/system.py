@@ -1,0 +1,54 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The system packages that the tests drive for real, named in bindep.txt, installed by apt-get when we may."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+
+from environments import CHECKOUT
+from run import Failed, Run
+
+_once = threading.Lock()
+POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+def missing() -> list[str]:
+    """Packages of bindep.txt's "test" profile that are not here. Each brings a command of its own name."""
+    names = re.findall(r"^([\w.-]+) \[test\b", (CHECKOUT / "bindep.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    return [name for name in names if not shutil.which(name, path=path)]
+
+
+def require(run: Run) -> None:
+    """Have the packages here, or raise Failed with the one line that installs them."""
+    with _once:
+        names = missing()
+        if names and os.geteuid() == 0 and shutil.which("apt-get"):
+            install(run, names)
+            names = missing()
+    if names:
+        raise Failed(f"{', '.join(names)} not found. Install: apt-get install --no-install-recommends {' '.join(names)}")
+
+
+def install(run: Run, names: list[str]) -> None:
+    """Install the packages; the services they bring are not started, now or at the next boot."""
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    ours = not POLICY.exists()
+    if ours:
+        POLICY.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")  # Debian's way to say: start nothing
+        POLICY.chmod(0o755)
+    try:
+        run.command("apt-get", "update", "-qq", extra=quiet)
+        run.command("apt-get", "install", "-qq", "--yes", "--no-install-recommends", *names, extra=quiet)
+    finally:
+        if ours:
+            POLICY.unlink()
+    if Path("/run/systemd/system").exists():
+        for name in names:
+            run.command("systemctl", "disable", name, ok=(0, 1, 5))  # 1 and 5: it brought no service
