@@ -18,7 +18,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 from ..clients.clock import SystemClock
 from ..core.errors import ConfigError, Conflict, Unavailable
@@ -34,21 +34,22 @@ LOCK = "lock"
 SYSTEM_DIRECTORY = "/var/lib/progressive-delivery"
 USER_DIRECTORY = "~/.local/state/progressive-delivery"
 
-OPTIONS: Options = {
-    "directory": Option(
-        "path",
-        f"Absolute path of the directory that holds the state, made with mode 0700 when missing."
-        f" Default C({SYSTEM_DIRECTORY}) for root, C({USER_DIRECTORY}) for anybody else.",
-    ),
-    "host": Option("name", "Inventory host whose disk holds the state. Default is the coordinator."),
-}
-
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class FileStore:
     """Implements the port ``StateStore`` for one release name. Nothing is made on disk before the first save."""
+
+    SUMMARY: ClassVar[str] = "JSON files in a private directory of one host."
+    OPTIONS: ClassVar[Options] = {
+        "directory": Option(
+            "path",
+            f"Absolute path of the directory that holds the state, made with mode 0700 when missing."
+            f" Default C({SYSTEM_DIRECTORY}) for root, C({USER_DIRECTORY}) for anybody else.",
+        ),
+        "host": Option("name", "Inventory host whose disk holds the state. Default is the coordinator."),
+    }
 
     def __init__(self, name: str, directory: str = "", *, clock: Optional[Clock] = None) -> None:
         self._name = _safe(name, "name of a release", 253)

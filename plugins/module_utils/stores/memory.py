@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 from ..core.errors import ConfigError, Conflict
 from ..core.options import Options
 from ..core.ports import Stored
-
-OPTIONS: Options = {}
 
 Hook = Callable[[str, str], None]
 """Called with the operation (``load`` or ``save``) and the key. What it raises is what the caller of the store sees."""
@@ -30,6 +28,9 @@ class MemoryStore:
     ``before`` runs before an operation (a store that is down, a process that is slow), ``after`` once it has taken effect
     (an answer that was lost, somebody who writes right behind us).
     """
+
+    SUMMARY: ClassVar[str] = "Nowhere but in this process: for tests."
+    OPTIONS: ClassVar[Options] = {}
 
     def __init__(self, documents: Optional[dict[str, tuple[str, str]]] = None, *, before: Hook = _nothing, after: Hook = _nothing) -> None:
         self.documents = {} if documents is None else documents

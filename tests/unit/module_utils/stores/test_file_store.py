@@ -19,7 +19,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.stores import file as module
-from ansible_collections.progressive.delivery.plugins.module_utils.stores.file import OPTIONS, FileStore
+from ansible_collections.progressive.delivery.plugins.module_utils.stores.file import FileStore
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_look_makes_nothing(store, base):
 
 
 def test_options_and_defaults(monkeypatch, base):
-    options = validate({"directory": str(base), "host": "lb1"}, OPTIONS, "rollout_state.file")
+    options = validate({"directory": str(base), "host": "lb1"}, FileStore.OPTIONS, "rollout_state.file")
     FileStore.from_options(options, "shop").save("record", {}, None)
     assert (base / "shop" / "record.json").exists()
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -232,6 +232,6 @@ def test_a_process_that_is_killed_frees_the_lock(base, store):
 
 
 def test_constants_say_what_the_documentation_says():
-    text = OPTIONS["directory"].description
+    text = FileStore.OPTIONS["directory"].description
     assert module.SYSTEM_DIRECTORY in text
     assert module.USER_DIRECTORY in text
