@@ -56,7 +56,7 @@ def tree(view: View, colour: bool, unicode: bool, width: int = WIDTH) -> list[st
     planned = _plan_row(view)
     rows = ([planned] if planned else []) + list(view.rows)
     numbers = max((_columns(row.label) for row in rows if row.weight is not None and row.label[:1].isdigit()), default=0)
-    labels = [row.label.rjust(numbers) if row.weight is not None else row.label for row in rows]
+    labels = [row.label.rjust(numbers) if row.label[:1].isdigit() else row.label for row in rows]
     column = min(24, max([10, *(_columns(label) for label in labels)]))
     for row, label in zip(rows, labels):
         lines += _row_lines(row, label, column, width)

@@ -189,7 +189,7 @@ def _row(journal: j.Journal, step: j.PlannedStep, candidate: str, outcome: j.Out
     row = Row(label, step.kind, state, (step.index,), step.weight, started=started, seconds=seconds)
     if measured is not None and measured.measured is not None:
         row = replace(row, measured=measured.measured.get(candidate), requests=measured.requests)
-    elif shares and step.weight is None:
+    if shares and step.weight is None and step.kind != "bake":
         row = replace(row, weight=shares[-1].asked.get(candidate))
     reason = next((item.reason for item in reversed(events) if item.reason), "")
     return replace(row, facts=tuple(_facts(journal, step, row, shares, reason)), reason=reason)
@@ -280,9 +280,8 @@ def _joined(weight: Row, bake: Row) -> Row:
     measured, requests = (bake.measured, bake.requests) if bake.measured is not None else (weight.measured, weight.requests)
     if bake.measured is not None:  # the later, larger count says it better
         facts = tuple(fact for fact in weight.facts if not fact.text.startswith("measured ")) + bake.facts
-    return replace(
-        weight, state=state, steps=weight.steps + bake.steps, seconds=seconds, measured=measured, requests=requests, facts=facts, reason=bake.reason or weight.reason
-    )
+    steps, reason = weight.steps + bake.steps, bake.reason or weight.reason
+    return replace(weight, state=state, steps=steps, seconds=seconds, measured=measured, requests=requests, facts=facts, reason=reason)
 
 
 def _next_look(journal: j.Journal, now: float) -> float | None:

@@ -101,7 +101,8 @@ class Story:
             limit=0.01,
         )
         latency = 39 + 6 * self.random.random()
-        self.add("look", 0.1, step=step, metric="p95", phase="successful", value=latency, baseline=38.0, threshold="\u2264 1.5 \u00d7 38 ms", n=self.requests, unit="ms")
+        words = "\u2264 1.5 \u00d7 38 ms"
+        self.add("look", 0.1, step=step, metric="p95", phase="successful", value=latency, baseline=38.0, threshold=words, n=self.requests, unit="ms")
 
     def bake(self, step: int, looks: int = 30) -> None:
         self.start(step, "bake")
@@ -185,9 +186,8 @@ def paused() -> list[dict[str, Any]]:
     story.bake(3)
     story.start(4, "half")
     story.add("gate", step=4, name="half", decision="opened", digest="9f86d081")
-    return story.end(
-        "paused", 12, 'gate "half" waits for a decision', next=["ansible-playbook progressive.delivery.promote -e @shop.yml", ABORT], requests_failed=2, requests_total=22100
-    )
+    commands = ["ansible-playbook progressive.delivery.promote -e @shop.yml", ABORT]
+    return story.end("paused", 12, 'gate "half" waits for a decision', next=commands, requests_failed=2, requests_total=22100)
 
 
 def aborted() -> list[dict[str, Any]]:
@@ -238,4 +238,8 @@ def long() -> list[dict[str, Any]]:
     return story.events
 
 
-SCENARIOS = {"promoted": promoted, "rolled_back": rolled_back, "paused": paused, "aborted": aborted, "first_deploy": first_deploy, "running": running, "hostile": hostile}
+def empty() -> list[dict[str, Any]]:
+    return []
+
+
+SCENARIOS = {story.__name__: story for story in (promoted, rolled_back, paused, aborted, first_deploy, running, hostile, empty)}
