@@ -1,0 +1,191 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every router must do, whatever it drives. How a harness looks: README.md."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Member, Mirror, Routes
+from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import difference, drained, settle
+from ansible_collections.progressive.delivery.tests.contract.harness_haproxy import HaproxyFleetHarness, HaproxyHarness, HaproxyTcpHarness
+from ansible_collections.progressive.delivery.tests.contract.harness_memory import TRACKS, MemoryHarness
+
+HARNESSES = {"memory": MemoryHarness, "haproxy-socket": HaproxyHarness, "haproxy-tcp": HaproxyTcpHarness, "haproxy-fleet": HaproxyFleetHarness}
+SPLITS = [Fraction(text) for text in ("0", "1", "5", "33.3", "50", "66.7", "95", "99", "100", "20", "10", "80", "0")]
+HOSTILE = ["web1; show info", "web1\nshow info", "web 1", "web1\x00", "../web1", "{{ web1 }}", "$(id)", "w" * 300, "web\u0131", "", "#1", "web1 <<"]
+
+
+@pytest.fixture(params=HARNESSES)
+def harness(request, tmp_path):
+    plane = HARNESSES[request.param](tmp_path)
+    yield plane
+    plane.close()
+
+
+def split(canary) -> Routes:
+    return Routes({"stable": 100 - Fraction(canary), "canary": Fraction(canary)})
+
+
+def with_members(canary, **ramps) -> Routes:
+    members = {track: tuple(Member(host, Fraction(ramps.get(host, 100))) for host in hosts) for track, hosts in TRACKS.items()}
+    return Routes(split(canary).weights, members)
+
+
+def needs(router, *capabilities):
+    if not set(capabilities) <= set(router.capabilities):
+        pytest.skip(f"this router has no {', '.join(capability.value for capability in capabilities)}")
+
+
+def test_reads_where_the_plane_begins(harness):
+    routes = harness.router().read()
+    assert routes.weights == {"stable": 100, "canary": 0}
+    assert harness.writes() == 0
+
+
+def test_every_split_is_read_back_by_another_process(harness):
+    router = harness.router()
+    needs(router, Capability.WEIGHT)
+    for canary in SPLITS:
+        router.write(split(canary))
+        assert difference(split(canary), harness.router().read()) == ""
+        seen = harness.router().observe(split(canary))
+        assert seen.applied, seen.why
+
+
+def test_the_same_write_again_writes_nothing(harness):
+    router = harness.router()
+    for canary in (0, 100, 0) if Capability.WEIGHT not in router.capabilities else (0, 5, 33, 100, 50, 0):
+        router.write(split(canary))
+        before = harness.writes()
+        router.write(split(canary))
+        harness.router().write(split(canary))
+        assert harness.writes() == before
+
+
+def test_weights_never_sum_to_zero_in_between(harness):
+    router = harness.router()
+    with harness.totals() as totals:
+        for canary in (0, 100) * 10:
+            router.write(split(canary))
+    assert totals
+    assert min(totals) > 0
+
+
+def test_another_split_is_not_applied(harness):
+    harness.router().write(split(0))
+    seen = harness.router().observe(split(100))
+    assert not seen.applied
+    assert seen.why
+
+
+def test_real_requests_follow_the_weights_and_are_counted(harness):
+    router = harness.router()
+    needs(router, Capability.WEIGHT, Capability.MEASURE)
+    want = split(20)
+    router.write(want)
+    before = router.observe(want)
+    by_track = harness.requests(400)
+    if by_track is None:
+        return
+    after = router.observe(want)
+    measured = settle(want, before, after, min_requests=100)
+    assert measured.settled, measured.why
+    assert measured.measured
+    assert by_track["failed"] == 0
+    assert by_track["canary"] == pytest.approx(80, abs=30)
+
+
+def test_a_server_is_drained_and_taken_back(harness):
+    router = harness.router()
+    needs(router, Capability.MEMBERS, Capability.DRAIN)
+    out = with_members(50, web1=0)
+    router.write(out)
+    seen = router.observe(out)
+    assert seen.applied, seen.why
+    assert seen.members["web1"].state == "drain"
+    assert drained(seen, ["web1"]) == (True, 0)
+    assert not drained(seen, ["web2"])[0]
+    live = harness.router().read()
+    assert difference(out, live) == ""
+    assert live.weights["stable"] == 50
+    router.write(with_members(50))
+    assert router.observe(with_members(50)).members["web1"].state == "up"
+
+
+def test_a_ramp_leaves_the_tracks_share_alone(harness):
+    router = harness.router()
+    needs(router, Capability.MEMBERS)
+    for ramp in (10, 25, 50, 100):
+        want = with_members(50, web3=ramp)
+        router.write(want)
+        seen = router.observe(want)
+        assert seen.applied, seen.why
+        live = harness.router().read()
+        assert difference(want, live) == ""
+        found = {member.name: member.ramp for member in live.members["canary"]}
+        assert abs(found["web3"] - ramp) <= 2
+        assert found["web4"] == 100
+
+
+def test_a_server_moves_between_tracks(harness):
+    router = harness.router()
+    needs(router, Capability.MEMBERS)
+    moved = Routes({"stable": Fraction(25), "canary": Fraction(75)}, {"stable": (Member("web1"),), "canary": (Member("web2"), Member("web3"), Member("web4"))})
+    router.write(moved)
+    assert router.observe(moved).applied
+    assert difference(moved, router.read()) == ""
+
+
+def test_an_unknown_server_is_refused_before_anything_is_written(harness):
+    router = harness.router()
+    needs(router, Capability.MEMBERS)
+    with pytest.raises(ConfigError, match="web"):
+        router.write(Routes({"stable": Fraction(0), "canary": Fraction(100)}, {"canary": (Member("wab3"),)}))
+    assert harness.writes() == 0
+    assert harness.router().read().weights["stable"] == 100
+
+
+def test_traffic_for_a_track_without_servers_is_refused(harness):
+    router = harness.router()
+    needs(router, Capability.MEMBERS)
+    with pytest.raises(ConfigError):
+        router.write(with_members(50, web3=0, web4=0))
+    assert harness.writes() == 0
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_is_refused_before_anything_is_sent(harness, name):
+    router = harness.router()
+    needs(router, Capability.MEMBERS)
+    with pytest.raises(ConfigError):
+        router.write(Routes({"stable": Fraction(0), "canary": Fraction(100)}, {"canary": (Member(name),)}))
+    assert harness.writes() == 0
+
+
+def test_what_it_cannot_do_is_refused(harness):
+    router = harness.router()
+    if Capability.MIRROR in router.capabilities:
+        return
+    with pytest.raises(Unsupported):
+        router.write(Routes(split(0).weights, mirror=Mirror(Fraction(10))))
+    assert harness.writes() == 0
+
+
+def test_a_plane_that_does_not_answer_is_unavailable(harness):
+    for call in (lambda: harness.dead().read(), lambda: harness.dead().write(split(5)), lambda: harness.dead().observe(split(5))):
+        with pytest.raises(Unavailable) as caught:
+            call()
+        assert isinstance(caught.value, DeliveryError)
+        assert str(caught.value)
+
+
+def test_release_keeps_the_weights(harness):
+    router = harness.router()
+    router.write(split(100))
+    router.release()
+    assert difference(split(100), harness.router().read()) == ""
