@@ -142,7 +142,7 @@ def find(document: Document, layout: Layout) -> Rule:
     clusters = " and ".join(sorted(wanted))
     if whole:
         raise ConfigError(f"{len(whole)} rules hold {clusters}: {', '.join(rule.where for rule in whole)}", do="Say which: route_config, virtual_host, route.")
-    hint = f"{partial[0]}: write it as weighted clusters, weight 0 is enough." if partial else f"Looked in {len(hosts)} virtual hosts."
+    hint = f"{', '.join(partial)}: write it as weighted clusters, weight 0 is enough." if partial else f"Looked in {len(hosts)} virtual hosts."
     raise ConfigError(f"no rule holds {clusters} as weighted clusters", do=hint)
 
 

@@ -17,6 +17,7 @@ from ..core.errors import Unavailable
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\\n]|\\.)*)"\s*(,|(?=\}))')
+_OPEN, _CLOSE = re.compile(r"\s*\{"), re.compile(r"\s*\}")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "+inf": math.inf, "-inf": -math.inf}
 _ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
@@ -111,15 +112,16 @@ def _line(line: str) -> Metric:
     if not start:
         raise ValueError(f"{line[:40]!r} does not start with a name")
     position, labels = start.end(), {}
-    if line[position : position + 1] == "{":
-        position += 1
-        while not re.compile(r"\s*\}").match(line, position):
+    opened = _OPEN.match(line, position)
+    if opened:
+        position = opened.end()
+        while not (closed := _CLOSE.match(line, position)):
             pair = _LABEL.match(line, position)
             if not pair:
                 raise ValueError(f"broken labels at {line[position : position + 40]!r}")
             labels[pair[1]] = re.sub(r'\\[\\"n]', lambda found: _ESCAPES[found[0]], pair[2])
             position = pair.end()
-        position = line.index("}", position) + 1
+        position = closed.end()
     rest = line[position:].split()
     if len(rest) not in (1, 2) or (len(rest) == 2 and not re.fullmatch(r"-?\d+", rest[1], re.ASCII)):
         raise ValueError(f"expected a value and at most a timestamp, got {line[position:][:40]!r}")
