@@ -128,9 +128,9 @@ def apply(routes: Routes, step: Step, plan: Plan) -> Routes:
     if step.kind is Kind.MATCH:
         name = step.match.name if step.match else step.bind
         kept = tuple(match for match in routes.matches if match.name != name)
-        return replace(routes, matches=kept + ((step.match,) if step.match else ()))
+        return replace(routes, matches=kept + ((replace(step.match, track=plan.candidate),) if step.match else ()))
     if step.kind is Kind.MIRROR:
-        return replace(routes, mirror=step.mirror)
+        return replace(routes, mirror=replace(step.mirror, track=plan.candidate) if step.mirror else None)
     if step.kind is Kind.CLEAN:
         home = {track: tuple(Member(host) for host in hosts) for track, hosts in plan.home.items()} if routes.members else {}
         weights = {track: (FULL if track == step.track else Fraction(0)) for track in routes.weights}

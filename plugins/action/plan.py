@@ -1,0 +1,38 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ansible import context as cli
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import plan
+from ansible_collections.progressive.delivery.plugins.plugin_utils.base_action import DeliveryAction
+from ansible_collections.progressive.delivery.plugins.plugin_utils.sources import release_files, whereabouts
+
+
+class ActionModule(DeliveryAction):
+    """Adds what only the controller sees: the release's variables, the inventory's groups and the hosts' addresses."""
+
+    verb = plan
+
+    def prepare(self, params: dict[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        if params["variables"] is None:
+            names = [name for name in task_vars if name.startswith("rollout_")]
+            params["variables"] = {name: self._templar.template(task_vars[name]) for name in names}
+        hostvars = task_vars.get("hostvars") or {}
+        if params["groups"] is None:
+            params["groups"] = {group: list(hosts) for group, hosts in (task_vars.get("groups") or {}).items()}
+        if params["folders"] is None:
+            params["folders"] = [folder for folder in (task_vars.get("inventory_dir"), os.getcwd(), task_vars.get("playbook_dir")) if folder]
+        if params["addresses"] is None:
+            variable = ((params["variables"].get("rollout_workload") or {}).get("pool") or {}).get("address_variable") or "ansible_host"
+            params["addresses"] = {host: str(hostvars[host].get(variable, host)) for host in params["groups"].get("all", []) if host in hostvars}
+        return params
+
+    def explained(self, error: DeliveryError) -> str:
+        place = whereabouts(error.where, release_files(cli.CLIARGS.get("extra_vars") or ()))
+        return f"{error}    {place}" if place else str(error)

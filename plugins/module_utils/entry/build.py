@@ -1,0 +1,180 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From checked options to the core's objects. Beyond this file no dict of options travels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, Optional
+
+from ..core.errors import ConfigError
+from ..core.metric import Metric
+from ..core.model import Capability, Condition, MatchRoute, Mirror
+from ..core.options import one_key
+from ..core.plan import GateSpec, HookSpec, Kind, Step
+from ..core.ports import MetricProvider, StateStore, TrafficRouter
+from ..core.strategies.brief import Brief, StepSpec
+from ..core.strategies.canary import default_steps
+from ..core.units import duration, percent, show_duration
+from .catalog import PROVIDERS, ROUTERS, STORES, family
+from .context import Context
+
+Tracks = Mapping[str, "tuple[str, ...]"]
+
+
+def router(options: Mapping[str, Any], tracks: Tracks, context: Context) -> TrafficRouter:
+    """The router of ``{kind: options}``."""
+    if context.routers is not None:
+        return context.routers(options, tracks)
+    return local_router(options, tracks)
+
+
+def local_router(options: Mapping[str, Any], tracks: Tracks) -> TrafficRouter:
+    """The router, spoken to from this very host."""
+    kind, inner = one_key(options, family(ROUTERS), "router", "router")
+    made: TrafficRouter = ROUTERS[kind].from_options(inner, tracks)
+    return made
+
+
+def store(options: Mapping[str, Any], name: str, context: Context) -> StateStore:
+    """The store of ``{kind: options}`` for the release called ``name``."""
+    if context.stores is not None:
+        return context.stores(options, name)
+    return local_store(options, name)
+
+
+def local_store(options: Mapping[str, Any], name: str) -> StateStore:
+    """The store on this very host."""
+    kind, inner = one_key(options, family(STORES), "store", "store")
+    made: StateStore = STORES[kind].from_options(inner, name)
+    return made
+
+
+def provider(options: Mapping[str, Any], tracks: Tracks) -> MetricProvider:
+    """The metric provider of ``{kind: options}``."""
+    kind, inner = one_key(options, family(PROVIDERS), "rollout_analysis.provider", "provider")
+    made: MetricProvider = PROVIDERS[kind].from_options(inner, tracks)
+    return made
+
+
+def metrics(analysis: Optional[Mapping[str, Any]]) -> list[Metric]:
+    """The metrics of an analysis. Raises ConfigError for one that could never be judged, or for two of the same name."""
+    if not analysis:
+        return []
+    made = [Metric.from_options(item, f"rollout_analysis.metrics[{index}]") for index, item in enumerate(analysis.get("metrics") or [])]
+    if not made:
+        raise ConfigError("no metric is listed", where="rollout_analysis.metrics", do="List at least one, or write rollout_analysis: none.")
+    names = [metric.name for metric in made]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise ConfigError(f"metric {twice!r} is listed twice", where="rollout_analysis.metrics", do="Give each its own name.")
+    return made
+
+
+def brief(spec: Mapping[str, Any], hosts: Tracks, *, live: str, previous: str, first: bool, by_hosts: bool,
+          capabilities: frozenset[Capability]) -> Brief:
+    """What the strategy gets to know, from a checked release file."""
+    strategy = spec["strategy"]
+    return Brief(
+        strategy=strategy, version=spec["version"], home=hosts, live=live, previous=previous, first=first, capabilities=capabilities,
+        routed=bool(spec.get("router")), by_hosts=by_hosts, steps=step_specs(spec), options=_strategy_options(spec, strategy),
+        hooks={point: tuple(hook(item) for item in items) for point, items in (spec.get("hooks") or {}).items()},
+        health=bool(spec.get("health")), watch=bool(spec.get("analysis")), allow_overload=spec.get("allow_overload", False),
+    )
+
+
+def step_specs(spec: Mapping[str, Any]) -> tuple[StepSpec, ...]:
+    """The user's steps, or those that the shorthand stands for; empty for the strategy's own."""
+    if spec.get("steps"):
+        return tuple(_step_spec(item, f"rollout_steps[{index}]") for index, item in enumerate(spec["steps"]))
+    if spec["strategy"] != "canary":
+        return ()
+    options = spec.get("canary") or {}
+    bake = duration(options.get("bake", "5m"))
+    if options.get("step_weights"):
+        return default_steps(tuple(percent(weight) for weight in options["step_weights"]), bake)
+    if options.get("step_weight"):
+        step, most = percent(options["step_weight"]), percent(options["max_weight"])
+        if step <= 0:
+            raise ConfigError("step_weight is 0", where="rollout_canary.step_weight", do="Use a share above 0.")
+        weights = [min(step * count, most) for count in range(1, int(-(-most // step)) + 1)]
+        return default_steps((*weights, Fraction(100)) if weights[-1] < 100 else tuple(weights), bake)
+    return default_steps(bake=bake)
+
+
+def hook(item: Mapping[str, Any], where: str = "rollout_hooks") -> HookSpec:
+    """One hook. Raises ConfigError unless it names exactly one of tasks and role."""
+    if bool(item.get("tasks")) == bool(item.get("role")):
+        raise ConfigError(f"hook {item.get('name')!r} needs exactly one of tasks and role", where=where)
+    return HookSpec(item["name"], tasks=item.get("tasks", ""), role=item.get("role", ""), failure=item["failure"],
+                    timeout=duration(item["timeout"]), idempotent=item["idempotent"])
+
+
+def gate(item: Mapping[str, Any]) -> GateSpec:
+    timeout = duration(item["timeout"]) if item.get("timeout") else None
+    return GateSpec(item["name"], timeout=timeout, on_timeout=item.get("on_timeout", "abort"), file=item.get("file", ""),
+                    require_other=item.get("require_other", False))
+
+
+def _step_spec(item: Mapping[str, Any], where: str) -> StepSpec:
+    [(kind, value)] = item.items()
+    if kind == "set_weight":
+        return StepSpec(weight=percent(value, f"{where}.set_weight"), where=f"{where}.set_weight")
+    return StepSpec(step=_step(kind, value, where), where=f"{where}.{kind}")
+
+
+def _step(kind: str, value: Mapping[str, Any], where: str) -> Step:
+    if kind == "bake":
+        return Step("bake", Kind.BAKE, duration=duration(value["duration"]))
+    if kind == "analysis":
+        return Step("analysis", Kind.BAKE, duration=duration(value["duration"]))
+    if kind == "pause":
+        if value.get("duration") is not None:
+            seconds = duration(value["duration"])
+            return Step(f"pause {show_duration(seconds)}", Kind.BAKE, duration=seconds, watch=False)
+        return Step("pause", Kind.GATE, gate=gate({"name": where.replace("rollout_steps", "pause"), **value}))
+    if kind == "gate":
+        return Step(f'gate "{value["name"]}"', Kind.GATE, gate=gate(value))
+    if kind == "hook":
+        return Step(f"hook {value['name']}", Kind.HOOK, hook=hook(value, where))
+    if kind == "set_mirror_route":
+        share = percent(value["percentage"])
+        return Step(f"mirror {value['percentage']} %", Kind.MIRROR, mirror=Mirror(share) if share else None)
+    alternatives = tuple(conditions(entry, f"{where}.match[{index}]") for index, entry in enumerate(value.get("match") or []))
+    made = MatchRoute(value["name"], alternatives) if alternatives else None
+    return Step(f"match {value['name']}" if made else f"unmatch {value['name']}", Kind.MATCH, match=made, bind=value["name"])
+
+
+def conditions(entry: Mapping[str, Any], where: str) -> tuple[Condition, ...]:
+    """The conditions of one match item, all of which must hold."""
+    result: list[Condition] = []
+    for source in ("header", "cookie", "query", "path"):
+        value = entry.get(f"{source}_value")
+        name = entry.get(f"{source}_name") or ("path" if source == "path" else "")
+        if not value and not (name and source != "path"):
+            continue
+        given = {how: text for how, text in (value or {}).items() if text is not None}
+        if len(given) != 1 or not name:
+            raise ConfigError(f"{source} needs a name and exactly one of exact, prefix and regex", where=where)
+        [(how, text)] = given.items()
+        result.append(Condition(source, name, how, text))
+    if not result:
+        raise ConfigError("nothing to match", where=where, do="Give header_name and header_value, or cookie, query or path.")
+    return tuple(result)
+
+
+def _strategy_options(spec: Mapping[str, Any], strategy: str) -> dict[str, Any]:
+    raw = dict(spec.get(strategy) or {})
+    if strategy == "blue_green":
+        raw["post_promotion_seconds"] = duration(raw.get("post_promotion_bake", 0))
+        if raw.get("auto_promotion_seconds"):
+            raw["auto_promotion_seconds"] = duration(raw["auto_promotion_seconds"])
+    if strategy == "rolling":
+        for name in ("bake_first", "bake_between", "monitor"):
+            raw[name] = duration(raw.get(name, 0))
+        raw["ramp"] = [percent(level) for level in raw.get("ramp") or ()]
+    if strategy == "ab_test":
+        raw["share"], raw["max_duration"] = percent(raw["share"]), duration(raw["max_duration"])
+    return raw

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which adapters there are. The only file that names one: a new backend is one adapter file and one line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.options import Option, Options
+from ..metrics.command import CommandProvider
+from ..metrics.envoy import EnvoyProvider
+from ..metrics.haproxy import HaproxyProvider
+from ..metrics.memory import MemoryProvider
+from ..metrics.prometheus import PrometheusProvider
+from ..metrics.web import WebProvider
+from ..routers.envoy import EnvoyRouter
+from ..routers.haproxy import HaproxyRouter
+from ..routers.memory import MemoryRouter
+from ..stores.file import FileStore
+from ..stores.memory import MemoryStore
+from ..workloads.memory import MemoryWorkload
+from ..workloads.pool import PoolWorkload
+
+ROUTERS: dict[str, Any] = {
+    "envoy": EnvoyRouter,
+    "haproxy": HaproxyRouter,
+    "memory": MemoryRouter,
+}
+
+PROVIDERS: dict[str, Any] = {
+    "command": CommandProvider,
+    "envoy": EnvoyProvider,
+    "haproxy": HaproxyProvider,
+    "memory": MemoryProvider,
+    "prometheus": PrometheusProvider,
+    "web": WebProvider,
+}
+
+WORKLOADS: dict[str, Any] = {
+    "memory": MemoryWorkload,
+    "pool": PoolWorkload,
+}
+
+STORES: dict[str, Any] = {
+    "file": FileStore,
+    "memory": MemoryStore,
+}
+
+
+def family(adapters: dict[str, Any]) -> Options:
+    """The options of every adapter of one port, one key each."""
+    return {name: Option("dict", adapter.SUMMARY, options=adapter.OPTIONS) for name, adapter in adapters.items()}

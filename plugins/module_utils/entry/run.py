@@ -1,0 +1,147 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A release as one task finds it: the record, the right to write it, and what the current step is.
+
+The store tells what is true; the task's place in a loop does not. A verb asks :attr:`Run.step` and does that, or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ..clients.journal import JournalFile
+from ..core import requests
+from ..core.advance import Decision, Result, Seen, advance
+from ..core.errors import ConfigError
+from ..core.lease import Session
+from ..core.model import Routes
+from ..core.options import Option, Options
+from ..core.plan import Step, apply
+from ..core.ports import StateStore
+from ..core.record import Record, from_json, to_json
+from ..core.report.journal import event
+from ..core.strategies.compile import IN_PLACE
+from ..core.units import iso
+from . import build
+from .context import Context
+
+RELEASE_OPTION: Options = {
+    "release": Option("dict", "The release on whose behalf this runs, as C(progressive.delivery.plan) and C(progressive.delivery.release) return it.", open=True),
+    "step": Option("int", "Index of the step the loop is at. The record decides: when it names another step, nothing is done."),
+}
+
+
+class Run:
+    """One run of a release, from inside one task."""
+
+    def __init__(self, spec: Mapping[str, Any], store: StateStore, session: Session, record: Record, context: Context) -> None:
+        self.spec = spec
+        self.store = store
+        self.session = session
+        self.record = record
+        self.context = context
+        self.journal = JournalFile(record.journal)
+
+    @classmethod
+    def open(cls, spec: Mapping[str, Any], context: Context) -> Run:
+        """Take up the run whose lease this task's release holds. Raises Fenced when another run has it now."""
+        if "session" not in spec:
+            raise ConfigError("this release was not begun", where="release", do="Call progressive.delivery.release with operation: begin first.")
+        store = build.store(spec["store"], spec["name"], context)
+        session = Session(store, context.clock, spec["session"]["holder"], int(spec["session"]["fence"]))
+        session.renew()
+        value = session.load_record()
+        if value is None:
+            raise ConfigError("the record of this release is gone", where=spec["name"], do="Begin again with the rollout playbook.")
+        return cls(spec, store, session, from_json(value), context)
+
+    @property
+    def tracks(self) -> dict[str, tuple[str, ...]]:
+        """Hosts per slot as the router will find them once the current step is done."""
+        return tracks_of(self.target, self.spec)
+
+    @property
+    def step(self) -> Optional[Step]:
+        """The step to do now; None when the release is over or pauses."""
+        if self.record.outcome is not None or self.record.position >= len(self.record.steps):
+            return None
+        return self.record.steps[self.record.position]
+
+    @property
+    def routes(self) -> Routes:
+        """Where requests go before the current step."""
+        return self.record.routes
+
+    @property
+    def target(self) -> Routes:
+        """Where requests go once the current step is done."""
+        return apply(self.routes, self.step, self.record.plan) if self.step else self.routes
+
+    @property
+    def compared(self) -> tuple[str, str]:
+        """(candidate, baseline) slots for metrics; no baseline where the only slot changes itself."""
+        plan = self.record.plan
+        if plan.strategy in IN_PLACE or plan.candidate == plan.stable:
+            return plan.stable, ""
+        return plan.candidate, plan.stable
+
+    @property
+    def label(self) -> str:
+        """Service and step, for lines that several hosts or releases may print side by side."""
+        return f"{self.record.name} {self.step.name if self.step else ''}".strip()
+
+    @property
+    def index(self) -> int:
+        """The current step's number in the journal: steps of the way back follow those of the plan."""
+        return self.record.position + (len(self.record.plan.steps) if self.record.back else 0)
+
+    def is_at(self, step: Optional[int], back: Optional[bool] = None) -> bool:
+        """Whether the record names this very step."""
+        return self.step is not None and (step is None or step == self.record.position) and (back is None or back == self.record.back)
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Write one event to the journal."""
+        self.journal.append(event(kind, self.context.clock.time(), **fields))
+
+    def asked(self) -> Optional[requests.Request]:
+        """The request somebody left for this release, if any."""
+        return requests.pending(self.store, self.record.release.id)
+
+    def tick(self) -> Optional[str]:
+        """To be called while waiting: keeps the lease, and says why to stop waiting, if there is a reason."""
+        self.session.renew_if_due()
+        asked = self.asked()
+        if asked is not None and asked.kind == requests.ABORT and not self.record.back:
+            return f"{asked.who} asked to abort" + (f": {asked.reason}" if asked.reason else "")
+        return None
+
+    def advance(self, seen: Optional[Seen]) -> Decision:
+        """Let the reducer say what comes next, and store that."""
+        before = self.record
+        self.record, decided = advance(self.record, seen, iso(self.context.clock.time()))
+        if self.record != before:
+            self.save()
+        return decided
+
+    def save(self) -> None:
+        self.session.save_record(to_json(self.record))
+
+    def interrupt(self, why: str) -> None:
+        """Record that this process was asked to end, and give the lease back so that nobody has to wait for it."""
+        if self.record.outcome is None:
+            self.advance(Seen(self.record.position, Result.INTERRUPTED, why, back=self.record.back))
+        self.session.release()
+
+
+def tracks_of(routes: Routes, spec: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Hosts per slot: by the routes where they name members, else by the inventory."""
+    if routes.members:
+        return {track: tuple(member.name for member in members) for track, members in routes.members.items()}
+    return {slot: tuple(hosts) for slot, hosts in (spec.get("hosts") or {}).items()}
+
+
+def seen(run: Run, result: Result, reason: str = "", **more: Any) -> dict[str, Any]:
+    """What a verb reports about its step, for the checkpoint that follows."""
+    return {"step": run.record.position, "back": run.record.back, "result": result.value, "reason": reason, **more}

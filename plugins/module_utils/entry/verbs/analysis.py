@@ -1,0 +1,128 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wait and watch: measure, judge, say a line for each look, and stop early when the verdict is clear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ...core.advance import Result
+from ...core.bake import BakeResult, Look, Ports, Scope, bake
+from ...core.codec import encode
+from ...core.metric import Metric
+from ...core.model import CANARY, STABLE, Series, Window
+from ...core.options import Option, Options, check
+from ...core.ports import MetricProvider
+from ...core.report import journal
+from ...core.tree import look_line
+from ...core.units import duration, from_iso
+from .. import build
+from ..context import Context
+from ..release_file import ANALYSIS
+from ..run import RELEASE_OPTION, Run, seen
+
+OPTIONS: Options = {
+    **RELEASE_OPTION,
+    "analysis": Option("dict", "What is measured where, and how it is judged.", options=ANALYSIS),
+    "tracks": Option("dict", "Servers per track, for providers that count single servers.", open=True),
+    "candidate": Option("str", "The track that is judged.", default=CANARY),
+    "baseline": Option("str", "The track it is compared with.", default=STABLE),
+    "labels": Option("dict", "What fills C(${workload}), C(${namespace}) and C(${version}) in a query.", default={}, open=True),
+    "duration": Option("duration", "How long to watch."),
+}
+
+
+class Measuring:
+    """Providers by kind, made once a bake, so that counters have a first reading to be compared with."""
+
+    def __init__(self, analysis: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> None:
+        self._default = analysis.get("provider")
+        self._tracks = tracks
+        self._made: dict[str, MetricProvider] = {}
+
+    def of(self, metric: Metric) -> MetricProvider:
+        options = {metric.provider: dict(metric.provider_options)} if metric.provider else dict(self._default or {})
+        key = repr(sorted(options.items(), key=str))
+        if key not in self._made:
+            self._made[key] = build.provider(options, self._tracks)
+            self._made[key].probe()
+        return self._made[key]
+
+    def measure(self, metric: Metric, window: Window) -> Series:
+        return self.of(metric).query(metric.query, window)
+
+    def lag(self, metric: Metric) -> float:
+        return float(getattr(self.of(metric), "lag", 0.0))
+
+
+def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Watch for the release's current step, or for as long as the options say."""
+    if params.get("release"):
+        return _for_release(params, context)
+    analysis = params.get("analysis") or {}
+    metrics = build.metrics(analysis)
+    tracks = {track: tuple(servers) for track, servers in (params.get("tracks") or {}).items()}
+    measuring = Measuring(analysis, tracks)
+    labels = {track: {"track": track, **params["labels"]} for track in (params["candidate"], params["baseline"])}
+    if context.check_mode:
+        return {"changed": False, "phase": "", "metrics": [encode(metric) for metric in metrics]}
+    ports = Ports(measuring.measure, context.clock, on_look=lambda look: context.say(_line(look)), lag=measuring.lag)
+    wait = duration(params["duration"]) if params.get("duration") else None
+    result = _bake(metrics, ports, analysis, wait, Scope(params["candidate"], params["baseline"], labels=labels))
+    return {"changed": False, "phase": result.phase.value, "reason": result.reason, "decision": _decision(result, analysis), "seconds": round(result.seconds, 3),
+            "looks": encode(result.looks), "metrics": encode(result.metrics)}
+
+
+def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    current = Run.open(params["release"], context)
+    if not current.is_at(params.get("step")) or current.step is None:
+        return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
+    step, spec = current.step, current.spec
+    analysis = check(spec.get("analysis") or {}, Option("dict", "", options=ANALYSIS), "rollout_analysis") if spec.get("analysis") else {}
+    metrics = build.metrics(analysis) if step.watch else []
+    tracks = current.tracks
+    candidate, baseline = current.compared
+    versions = {candidate: current.record.release.version, baseline: current.record.plan.previous}
+    labels = {track: {"track": track, "workload": spec["name"], "version": versions[track] or "unknown"} for track in versions if track}
+    measuring = Measuring(analysis, tracks)
+
+    def on_look(look: Look) -> None:
+        unit = UNITS.get(next((metric.builtin for metric in metrics if metric.name == look.metric), ""), "")
+        current.event("look", step=current.index, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline,
+                      threshold=look.threshold, n=look.n, reason=look.reason, unit=unit)
+        context.say(_line(look, spec["name"], step.name, unit))
+
+    ports = Ports(measuring.measure, context.clock, on_tick=current.tick, on_look=on_look, lag=measuring.lag)
+    scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started))
+    for metric in metrics:
+        measuring.of(metric)
+    result = _bake(metrics, ports, analysis, step.duration, scope)
+    current.event("verdict", step=current.index, phase=result.phase.value, reason=result.reason)
+    return {"changed": False, "phase": result.phase.value, "reason": result.reason, "looks": len(result.looks), "seconds": round(result.seconds, 3),
+            "seen": seen(current, *_seen(result, analysis), verdict={"phase": result.phase.value, "reason": result.reason})}
+
+
+def _bake(metrics: list[Metric], ports: Ports, analysis: Mapping[str, Any], wait: Optional[float], scope: Scope) -> BakeResult:
+    return bake(tuple(metrics), ports, duration=wait, interval=duration(analysis.get("interval", "10s")), scope=scope,
+                error_hold=duration(analysis.get("error_hold", "10m")), on_inconclusive=analysis.get("on_inconclusive", "pause"))
+
+
+def _decision(result: BakeResult, analysis: Mapping[str, Any]) -> str:
+    return result.decision(analysis.get("on_inconclusive", "pause"), analysis.get("on_no_data", "abort"))
+
+
+def _seen(result: BakeResult, analysis: Mapping[str, Any]) -> tuple[Result, str]:
+    decided = {"advance": Result.DONE, "abort": Result.FAILED, "pause": Result.PAUSED, "ended": Result.ABORTED}
+    chosen = decided[_decision(result, analysis)]
+    return chosen, "" if chosen is Result.DONE else (result.early or result.reason)
+
+
+UNITS = {"error_rate": "share", "success_rate": "share", "latency": "ms", "latency_mean": "ms"}
+
+
+def _line(look: Look, service: str = "", step: str = "", unit: str = "") -> str:
+    shown = journal.Look(look.at, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline, threshold=look.threshold,
+                         n=look.n, reason=look.reason, unit=unit)
+    return look_line(shown, service=service, step=step)

@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wait for a decision, or end as paused so that nobody has to keep a process alive for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ...clients.gate_file import FileGate
+from ...core import gate as gates
+from ...core.advance import Result
+from ...core.errors import ConfigError
+from ...core.options import Option, Options
+from ...core.plan import GateSpec
+from ...core.units import iso
+from ..context import Context
+from ..run import RELEASE_OPTION, Run, seen
+
+OPTIONS: Options = {
+    **RELEASE_OPTION,
+    "wait": Option("str", "Wait here, end as paused, or wait only where a person sits at a terminal.", default="auto", choices=("auto", "inline", "exit")),
+}
+
+POLL = 1.0
+
+
+def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Open the gate of the current step and see whether, how and by whom it was decided."""
+    if not params.get("release"):
+        raise ConfigError("a gate belongs to a release", where="release", do="Call it from the rollout role.")
+    current = Run.open(params["release"], context)
+    if not current.is_at(params.get("step")) or current.step is None or current.step.gate is None:
+        return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
+    spec = current.step.gate
+    identity = current.record.release
+    found = gates.open_gate(current.store, context.clock, spec.name, release=identity.id, digest=identity.digest, timeout=spec.timeout,
+                            on_timeout=spec.on_timeout, require_other=spec.require_other, starter=identity.who)
+    found = gates.settle(current.store, context.clock, spec.name)
+    if found.decision is None:
+        current.event("gate", step=current.index, name=spec.name, decision="opened", who=identity.who, digest=identity.digest)
+        wait = params["wait"] if params["wait"] != "auto" else current.spec.get("wait", "auto")
+        context.say(f"{current.label}: waits for a decision" + (f" until {found.expires}" if found.expires else "")
+                    + (f"; write promote or abort into {spec.file}" if spec.file else ""))
+        found = _decision(current, spec, inline=wait == "inline" or (wait == "auto" and context.ask is not None))
+    return _result(current, found)
+
+
+def _decision(current: Run, spec: GateSpec, *, inline: bool) -> gates.Gate:
+    """Look once at everybody who may decide, and go on looking only when this process is to wait."""
+    context = current.context
+
+    def on_tick(found: gates.Gate) -> Optional[gates.Decision]:
+        if current.tick():
+            return _by(current, gates.ABORT, "request")
+        answer = context.ask(f"{current.label}: {gates.prompt_text(found, context.clock.time())}? ", POLL) if inline and context.ask else None
+        return _by(current, answer, "prompt") if answer in (gates.PROMOTE, gates.ABORT) else None
+
+    return gates.wait_for_gate(current.store, context.clock, spec.name, [FileGate(spec.file)] if spec.file else [], interval=POLL,
+                               timeout=None if inline else 0.0, on_tick=on_tick, say=lambda line: context.say(f"{current.label}: {line}"))
+
+
+def _by(current: Run, what: str, channel: str) -> gates.Decision:
+    return gates.Decision(what, current.context.who, iso(current.context.clock.time()), channel, current.record.release.digest)
+
+
+def _result(current: Run, found: gates.Gate) -> dict[str, Any]:
+    decision = found.decision
+    if decision is None:
+        reason = f'gate "{found.name}" is open' + (f" until {found.expires}" if found.expires else "")
+        return {"changed": False, "decision": "", "seen": seen(current, Result.PAUSED, reason)}
+    word = "expired" if decision.channel == "timeout" else {"promote": "promoted", "abort": "aborted"}[decision.what]
+    current.event("gate", step=current.index, name=found.name, decision=word, who=decision.who, channel=decision.channel, digest=decision.digest)
+    result = Result.DONE if decision.what == gates.PROMOTE else Result.ABORTED
+    reason = "" if result is Result.DONE else f'gate "{found.name}": {decision.what} by {decision.who} ({decision.channel})'
+    return {"changed": True, "decision": decision.what, "who": decision.who, "channel": decision.channel, "seen": seen(current, result, reason)}

@@ -1,0 +1,199 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check a release file against the world and compile its plan. Reads much, writes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ...core.codec import encode
+from ...core.errors import ConfigError, Unavailable
+from ...core.lease import RECORD
+from ...core.metric import Metric
+from ...core.model import FULL, Capability, Routes
+from ...core.options import Option, Options
+from ...core.plan import TRAFFIC, Kind, Plan, apply, describe
+from ...core.ports import StateStore, TrafficRouter
+from ...core.record import Record, from_json
+from ...core.strategies.compile import compile_plan, peak
+from ...core.units import show_duration, show_percent
+from ...workloads.pool import slots
+from .. import build, release_file
+from ..context import Context
+
+OPTIONS: Options = {
+    "variables": Option("dict", "The release file: every C(rollout_) variable. Default: all such variables that the task can see.", open=True),
+    "groups": Option("dict", "Hosts per inventory group. Default: the inventory.", open=True),
+    "addresses": Option("dict", "Address per host. Default: from the inventory.", open=True),
+    "purpose": Option("str", "What the plan is for.", default="rollout", choices=("rollout", "rollback", "resume", "status")),
+    "asked": Option("str", "Which playbook was started: decides what counts as success.", default="rollout", choices=("rollout", "abort", "rollback")),
+    "folders": Option("list", "Where relative paths of tasks files are looked for. Default: the inventory's folder, then the working directory.", elements="path"),
+    "strategy": Option("str", "Overrides C(rollout_strategy)."),
+    "show": Option("bool", "Print the plan.", default=False),
+    "probe": Option("bool", "Ask the metric providers whether they answer.", default=True),
+}
+
+
+def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Returns the checked ``release``, the compiled ``plan``, ``rows`` for people, ``notes`` and ``text``."""
+    variables = dict(params.get("variables") or {})
+    if params.get("strategy"):
+        variables["rollout_strategy"] = params["strategy"]
+    spec = release_file.located(release_file.read(variables), params.get("folders") or [])
+    store = build.store(spec["store"], spec["name"], context)
+    record = stored_record(store)
+    hosts, by_hosts = _hosts(spec, params.get("groups") or {})
+    if params["purpose"] == "rollback":
+        spec = _to_good_version(spec, record)
+    metrics = build.metrics(spec.get("analysis"))
+    release = {**spec, "hosts": {slot: list(names) for slot, names in hosts.items()}, "addresses": dict(params.get("addresses") or {}),
+               "purpose": params["purpose"], "asked": params["asked"], "digest": digest(spec), "who": context.who}
+    if params["purpose"] == "status":
+        return {"changed": False, "release": release, "rows": [], "notes": [], "text": []}
+    if params["purpose"] == "resume":
+        if record is None:
+            raise ConfigError(f"no release of {spec['name']} was ever begun", where="rollout_name", do="Start one with the rollout playbook.")
+        plan = record.plan
+    else:
+        plan = _compile(spec, record, hosts, by_hosts, build.router(spec["router"], hosts, context) if spec.get("router") else None)
+    if params["probe"]:
+        _check_metrics(spec, metrics, plan)
+    release["plan"] = encode(plan)
+    rows = [describe(plan, step) for step in plan.steps]
+    notes = [*plan.notes, *_store_notes(spec)]
+    lines = text(spec, plan, notes, metrics)
+    if params["show"] or context.check_mode:
+        for line in lines:
+            context.say(line)
+    return {"changed": False, "release": release, "rows": rows, "notes": notes, "plan_digest": plan.digest,
+            "text": lines, "diff": _diff(plan)}
+
+
+def stored_record(store: StateStore) -> Optional[Record]:
+    """The record of the last release of this name."""
+    stored = store.load(RECORD)
+    return from_json(stored.value) if stored else None
+
+
+def digest(spec: Mapping[str, Any]) -> str:
+    """sha256 of the canonical wanted workload and version: what a gate's decision is bound to."""
+    wanted = {"version": spec["version"], "workload": spec["workload"]}
+    return hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _hosts(spec: Mapping[str, Any], groups: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], bool]:
+    [(kind, options)] = spec["workload"].items()
+    if kind == "pool":
+        return slots(options, groups), True
+    return {"stable": (), "canary": ()}, False
+
+
+def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str, tuple[str, ...]], by_hosts: bool,
+             router: Optional[TrafficRouter]) -> Plan:
+    live = record.stable.slot if record and record.stable else "stable"
+    capabilities: frozenset[Capability] = frozenset()
+    if router is not None:
+        capabilities = router.capabilities
+        live = _live(router.read(), live, record)
+    stable = record.stable if record else None
+    previous = spec.get("previous_version") or (stable.version if stable else "")
+    first = previous == "none"
+    made = build.brief(spec, hosts, live=live, previous="" if first else previous, first=first, by_hosts=by_hosts, capabilities=capabilities)
+    return compile_plan(made)
+
+
+def _live(now: Routes, recorded: str, record: Optional[Record]) -> str:
+    """The slot that carries the traffic, read from the live router and never from a variable."""
+    full = [track for track, weight in now.weights.items() if weight == FULL]
+    if full:
+        return full[0]
+    if record is not None and record.running:
+        return recorded
+    shown = ", ".join(f"{track} {show_percent(weight)}" for track, weight in now.weights.items())
+    raise ConfigError(f"traffic is split now ({shown}) and no release of ours is under way", where="rollout_router",
+                      do="Somebody else moved it. Bring one track to 100 % first, or run abort if a release of yours was lost.")
+
+
+def _to_good_version(spec: dict[str, Any], record: Optional[Record]) -> dict[str, Any]:
+    if record is None or record.stable is None:
+        raise ConfigError("nothing was ever promoted under this name, so there is no good version to go back to", where="rollback",
+                          do="Ship the version you want with the rollout playbook.")
+    good = [entry for entry in record.good if entry.version != record.stable.version]
+    wanted = spec.get("to_version") or (good[-1].version if good else "")
+    known = [entry.version for entry in record.good]
+    if not wanted or wanted not in known:
+        raise ConfigError(f"{wanted or 'an earlier version'} is not known to be good", where="rollout_to_version",
+                          do=f"Good versions: {', '.join(known) or 'none'}.")
+    if wanted == record.stable.version:
+        raise ConfigError(f"{wanted} is what runs now", where="rollout_to_version", do=f"Good versions: {', '.join(known)}.")
+    strategy = spec["strategy"] if spec["strategy"] in ("rolling", "recreate") else "blue_green"
+    return {**spec, "version": wanted, "strategy": strategy, "steps": [], "hooks": {}, "blue_green": {"auto_promotion_enabled": True}}
+
+
+def _check_metrics(spec: Mapping[str, Any], metrics: list[Metric], plan: Plan) -> None:
+    if not metrics:
+        return
+    hosts = plan.home
+    provider = build.provider(spec["analysis"]["provider"], hosts)
+    try:
+        provider.probe()
+    except Unavailable as error:
+        raise Unavailable(f"the metrics cannot be asked: {error}", where="rollout_analysis.provider",
+                          do="Make them reachable, or write rollout_analysis: none if you mean to ship blind.") from None
+    watched = [step for step in plan.steps if step.kind is Kind.BAKE and step.watch and step.duration]
+    for metric in metrics:
+        for step in watched:
+            metric.check_fits(step.duration or 0, f"rollout_analysis.metrics.{metric.name}")
+
+
+def _store_notes(spec: Mapping[str, Any]) -> list[str]:
+    [(kind, options)] = spec["store"].items()
+    if kind != "file":
+        return []
+    host = options.get("host") or spec["coordinator"]
+    return [f"the record is kept on {host} alone: losing that disk loses the record (not the service)"]
+
+
+def text(spec: Mapping[str, Any], plan: Plan, notes: list[str], metrics: list[Metric]) -> list[str]:
+    """The plan as lines for a terminal."""
+    before = plan.previous or "?"
+    router = next(iter(spec.get("router") or {}), "no router")
+    waiting = sum(step.duration or 0 for step in plan.steps)
+    needed = sum(metric.min_requests for metric in metrics)
+    lines = [f"{spec['name']} {before} -> {plan.version}   {plan.strategy} · {router} · plan {plan.digest[:4]}",
+             f"  at least {show_duration(waiting)} of waiting, {peak(plan)} host(s) out of rotation at most"
+             + (f", {needed} requests per look needed" if needed else "")]
+    routes = plan.start
+    width = max((len(step.name) for step in plan.steps), default=0)
+    for number, step in enumerate(plan.steps, 1):
+        following = apply(routes, step, plan)
+        lines.append(f"  {number:>3}  {step.name:<{width}}  {_effect(step.kind, routes, following, step.duration, step.hosts)}")
+        routes = following
+    lines.extend(f"  ! {note}" for note in notes)
+    return lines
+
+
+def _effect(kind: Kind, now: Routes, then: Routes, seconds: Optional[float], hosts: tuple[str, ...]) -> str:
+    if kind in TRAFFIC and now.weights != then.weights:
+        return ", ".join(f"{track} {show_percent(now.weight(track))} -> {show_percent(weight)}" for track, weight in then.weights.items())
+    if kind is Kind.BAKE:
+        return f"waits {show_duration(seconds or 0)}"
+    return f"{kind.value} {', '.join(hosts)}".strip() if hosts else kind.value
+
+
+def _diff(plan: Plan) -> list[dict[str, Any]]:
+    """What each traffic step would change, in the form that ``--diff`` prints."""
+    changes: list[dict[str, Any]] = []
+    routes = plan.start
+    for step in plan.steps:
+        following = apply(routes, step, plan)
+        if following != routes:
+            changes.append({"before_header": f"before {step.name}", "after_header": f"after {step.name}",
+                            "before": json.dumps(encode(routes), indent=1, sort_keys=True) + "\n",
+                            "after": json.dumps(encode(following), indent=1, sort_keys=True) + "\n"})
+        routes = following
+    return changes

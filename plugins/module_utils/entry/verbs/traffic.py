@@ -1,0 +1,211 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Move traffic and see that it moved: write, read back, measure, and drain what was taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Optional
+
+from ...core.advance import Result
+from ...core.codec import encode
+from ...core.errors import DeliveryError, Fenced, Interrupted, TimedOut, Unavailable
+from ...core.model import Capability, Member, Observation, Routes, Settlement
+from ...core.options import Option, Options
+from ...core.plan import Kind
+from ...core.ports import TrafficRouter
+from ...core.settle import drained, settle
+from ...core.units import duration, percent, show_duration, show_percent
+from .. import build
+from ..catalog import ROUTERS, family
+from ..context import Context
+from ..run import RELEASE_OPTION, Run, seen
+
+ROUTER: Options = {
+    "router": Option("dict", "What splits the traffic.", options=family(ROUTERS), one_of=True),
+    "tracks": Option("dict", "Servers per track, for routers that weigh single servers.", open=True),
+}
+
+OPTIONS: Options = {
+    **RELEASE_OPTION,
+    **ROUTER,
+    "weights": Option("dict", "Percent of the requests per track; they sum to 100.", open=True),
+    "drained": Option("list", "Servers to keep out of rotation.", elements="str"),
+    "propagation_timeout": Option("duration", "The longest wait until the data plane does what it was told.", default="60s"),
+    "drain_timeout": Option("duration", "The longest wait for requests in flight on drained servers.", default="30s"),
+    "measure": Option("bool", "Wait until the measured share agrees, too; else the read-back is enough.", default=True),
+}
+
+LOOK_EVERY = 0.25
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait, in seconds, and how exact to be."""
+
+    propagation: float = 60.0
+    drain: float = 30.0
+    tolerance: Fraction = Fraction(2)
+    min_requests: int = 200
+
+
+def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """One change of traffic: that of the release's current step, or the one the options describe."""
+    if params.get("release"):
+        return _for_release(params, context)
+    tracks = {track: tuple(servers) for track, servers in (params.get("tracks") or {}).items()}
+    router = build.router(params["router"], tracks, context)
+    before = router.read()
+    want = _wanted(params, before, tracks)
+    limits = Limits(duration(params["propagation_timeout"]), duration(params["drain_timeout"]))
+    result: dict[str, Any] = {"changed": want != before, "before": encode(before), "after": encode(want)}
+    if context.check_mode or want == before:
+        return result
+    router.write(want)
+    settlement = _settled(router, want, limits, context, measure=params["measure"])
+    out = tuple(params.get("drained") or ())
+    cut = _drain(router, want, out, limits, context) if out else 0
+    return {**result, "measured": encode(settlement.measured), "requests": settlement.requests, "settled": settlement.settled,
+            "reason": settlement.why, "in_flight": cut}
+
+
+def _wanted(params: Mapping[str, Any], before: Routes, tracks: Mapping[str, tuple[str, ...]]) -> Routes:
+    weights = {track: percent(weight, f"weights.{track}") for track, weight in (params.get("weights") or {}).items()} or dict(before.weights)
+    members = before.members
+    if tracks and params.get("drained") is not None:
+        away = set(params["drained"])
+        members = {track: tuple(Member(name, Fraction(0 if name in away else 100)) for name in servers) for track, servers in tracks.items()}
+    return Routes(weights=weights, members=members, matches=before.matches, mirror=before.mirror)
+
+
+def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    current = Run.open(params["release"], context)
+    if not current.is_at(params.get("step")):
+        return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
+    try:
+        return _carry_out(current, context)
+    except (Fenced, Interrupted):
+        raise
+    except DeliveryError as error:
+        return {"changed": True, "seen": seen(current, Result.FAILED, str(error))}
+
+
+def _carry_out(current: Run, context: Context) -> dict[str, Any]:
+    spec, step, want = current.spec, current.step, current.target
+    assert step is not None
+    router = build.router(spec["router"], current.tracks, context)
+    measure = spec.get("measure") or {}
+    limits = Limits(duration(spec["propagation_timeout"]), duration(spec["drain_timeout"]), percent(measure.get("tolerance", 2)),
+                    int(measure.get("min_requests", 200)))
+    before = router.read()
+    _receivers_up(router, current.routes, want, limits, current, context)
+    begun = context.clock.now()
+    router.write(want)
+    seconds = context.clock.now() - begun
+    current.event("write", step=current.index, target=next(iter(spec["router"])), before=encode(before), after=encode(want),
+                  fence=current.session.fence, seconds=round(seconds, 4))
+    moved = before.weights != want.weights
+    settlement = _settled(router, want, limits, context, measure=moved and Capability.MEASURE in router.capabilities, current=current)
+    if moved or step.kind is Kind.WEIGHT:
+        current.event("share", step=current.index, asked=encode(want.weights), measured=encode(settlement.measured),
+                      requests=settlement.requests, why=settlement.why)
+        context.say(f"{current.label}: {_share_line(settlement, want, current)}")
+    if step.kind is Kind.DRAIN:
+        started = context.clock.now()
+        cut = _drain(router, want, step.hosts, limits, context, current)
+        current.event("drain", step=current.index, members=list(step.hosts), in_flight=cut, cut=cut, seconds=round(context.clock.now() - started, 3))
+        context.say(f"{current.label}: " + ("nothing in flight" if not cut else f"{cut} still in flight after {show_duration(limits.drain)}: cut"))
+    if step.kind is Kind.JOIN:
+        _receivers_up(router, want, want, limits, current, context, only=set(step.hosts))
+    result = Result.DONE if settlement.settled else Result.FAILED
+    return {"changed": before != want, "before": encode(before), "after": encode(want), "measured": encode(settlement.measured),
+            "requests": settlement.requests, "diff": {"before": encode(before), "after": encode(want)},
+            "seen": seen(current, result, settlement.why if result is Result.FAILED else "")}
+
+
+def _share_line(settlement: Settlement, want: Routes, current: Run) -> str:
+    track = current.record.plan.candidate
+    asked = show_percent(want.weight(track))
+    if settlement.measured is None:
+        return f"{asked} asked, confirmed by read-back, {settlement.why or 'nothing measured'}"
+    return f"{asked} asked, {show_percent(round(float(settlement.measured.get(track, 0)), 1))} measured over {settlement.requests:,} requests"
+
+
+def _receivers_up(router: TrafficRouter, now: Routes, want: Routes, limits: Limits, current: Run, context: Context, only: Optional[set[str]] = None) -> None:
+    """Wait until every server that is to carry more is up in the load balancer's own view. Raises TimedOut naming those that are not."""
+    rising = [track for track, weight in want.weights.items() if weight > now.weight(track)] if only is None else list(want.members)
+    names = only if only is not None else {member.name for track in rising for member in want.members.get(track, ()) if member.ramp > 0}
+    if not names:
+        return
+    deadline = context.clock.now() + limits.propagation
+    while True:
+        view = router.observe(want).members
+        down = sorted(name for name in names if name in view and view[name].state in ("down", "maint"))
+        if not down:
+            return
+        if context.clock.now() >= deadline:
+            raise TimedOut(f"{', '.join(down)} not up in the load balancer's own view after {show_duration(limits.propagation)}", where=current.label)
+        _tick(current)
+        context.clock.sleep(LOOK_EVERY)
+
+
+def _settled(router: TrafficRouter, want: Routes, limits: Limits, context: Context, *, measure: bool, current: Optional[Run] = None) -> Settlement:
+    """Wait until the plane confirms ``want`` and, with ``measure``, until the measured share agrees."""
+    deadline = context.clock.now() + limits.propagation
+    first = router.observe(want)
+    while not first.applied and context.clock.now() < deadline:
+        _tick(current)
+        context.clock.sleep(LOOK_EVERY / 2)
+        first = router.observe(want)
+    if not first.applied:
+        return Settlement(False, f"not confirmed after {show_duration(limits.propagation)}: {first.why}")
+    if not measure:
+        return Settlement(True, "")
+    best = Settlement(True, "no requests seen", None, 0)
+    begin = context.clock.now()
+    while True:
+        _tick(current)
+        context.clock.sleep(LOOK_EVERY)
+        after = router.observe(want)
+        best = settle(want, first, after, limits.tolerance, limits.min_requests)
+        if best.settled and best.requests >= limits.min_requests:
+            return best
+        now = context.clock.now()
+        if now >= deadline or (best.settled and now - begin >= _patience(best.requests, now - begin, limits)):
+            return best
+        if after.epoch != first.epoch or not after.applied:
+            first = after
+
+
+def _patience(requests: int, elapsed: float, limits: Limits) -> float:
+    """How long it is worth waiting for enough requests: until they are in, unless so few come that they never will be."""
+    if requests * (limits.propagation / max(elapsed, LOOK_EVERY)) < limits.min_requests and elapsed >= min(5.0, limits.propagation):
+        return elapsed
+    return limits.propagation
+
+
+def _drain(router: TrafficRouter, want: Routes, hosts: tuple[str, ...], limits: Limits, context: Context, current: Optional[Run] = None) -> int:
+    """Wait until nothing is in flight on ``hosts``; the number still in flight when the time is over."""
+    deadline = context.clock.now() + limits.drain
+    while True:
+        done, in_flight = drained(router.observe(want), hosts)
+        if done or context.clock.now() >= deadline:
+            return in_flight
+        _tick(current)
+        context.clock.sleep(LOOK_EVERY)
+
+
+def _tick(current: Optional[Run]) -> None:
+    if current is not None:
+        current.session.renew_if_due()
+
+
+def observe_all(spec: Mapping[str, Any], routes: Routes, tracks: Mapping[str, tuple[str, ...]], context: Context) -> Optional[Observation]:
+    """The plane's counters now, or None when it cannot be asked: a count for the report must never fail a release."""
+    try:
+        return build.router(spec["router"], tracks, context).observe(routes)
+    except Unavailable:
+        return None

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action half of a verb: the same code as the module, run on the controller, with a line for every look while it waits.
+
+A verb whose backend is spoken to over the network, or whose files live on this machine, runs right here, in this worker. Everything else is
+shipped: see :mod:`.remote`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, ClassVar, Optional
+
+from ansible import __version__ as ansible_version
+from ansible import constants as C
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ..module_utils.clients.clock import SystemClock
+from ..module_utils.core.errors import DeliveryError, Interrupted
+from ..module_utils.core.options import argument_spec
+from ..module_utils.entry.context import Context
+from ..module_utils.entry.module import who
+from ..module_utils.entry.run import Run
+from .lifeline import Lifeline
+from .remote import Remote
+
+DISPLAY = Display()
+
+
+class DeliveryAction(ActionBase):
+    """Runs ``verb`` in-process. Subclasses name the verb, and may add to its parameters what only a controller knows."""
+
+    verb: ClassVar[ModuleType]
+    _supports_check_mode = True
+    _supports_async = False
+    _requires_connection = False
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        _, given = self.validate_argument_spec(argument_spec(self.verb.OPTIONS))
+        params = {**dict.fromkeys(self.verb.OPTIONS), **{name: value for name, value in given.items() if value is not None}}
+        with Lifeline().held() as lifeline:
+            context = self.context(task_vars, lifeline)
+            try:
+                return self.verb.run(self.prepare(params, task_vars), context)
+            except Interrupted as error:
+                self.interrupted(params, context, lifeline, error)
+                raise AnsibleActionFail(f"interrupted: {error}") from None
+            except DeliveryError as error:
+                raise AnsibleActionFail(self.explained(error), result={"error": type(error).__name__}) from None
+
+    def prepare(self, params: dict[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """The verb's parameters, with what the controller knows of the inventory."""
+        return params
+
+    def explained(self, error: DeliveryError) -> str:
+        """The error as one line."""
+        return str(error)
+
+    def context(self, task_vars: Mapping[str, Any], lifeline: Lifeline) -> Context:
+        remote = Remote(self, task_vars)
+        return Context(
+            clock=SystemClock(lambda: lifeline.cancelled), say=lambda line: self.say(line, lifeline), check_mode=self._task.check_mode,
+            who=responsible(task_vars), ask=None, stores=remote.store, routers=remote.router,
+            facts={"environment": {"ansible-core": ansible_version, "python": platform.python_version(), "controller": platform.node()}},
+        )
+
+    def say(self, line: str, lifeline: Lifeline) -> None:
+        """One progress line, at once; on stderr where standard output must stay JSON."""
+        if not lifeline.cancelled and not lifeline.orphan:
+            DISPLAY.display(f"  {line}", stderr="json" in str(C.DEFAULT_STDOUT_CALLBACK))
+
+    def interrupted(self, params: Mapping[str, Any], context: Context, lifeline: Lifeline, error: Interrupted) -> None:
+        """Record that the run stopped here, so that ``resume`` and ``abort`` need nobody's memory."""
+        if not params.get("release"):
+            return
+        lifeline.cancelled = False  # the few writes below must not be interrupted again
+        try:
+            Run.open(params["release"], context).interrupt("the run was interrupted")
+        except DeliveryError as failed:
+            if not lifeline.orphan:
+                DISPLAY.warning(f"the interruption could not be recorded: {failed}")
+
+
+def responsible(task_vars: Mapping[str, Any]) -> str:
+    """Who started this: the CI's or AWX's user where there is one, else user@host."""
+    for name in ("GITLAB_USER_LOGIN", "GITHUB_ACTOR"):
+        if os.environ.get(name):
+            return os.environ[name]
+    for name in ("awx_user_name", "tower_user_name"):
+        if task_vars.get(name):
+            return str(task_vars[name])
+    return who()
+
+
+def same_interpreter(interpreter: str) -> bool:
+    """Whether a host's interpreter setting means this very Python, or none is set."""
+    return not interpreter or interpreter.startswith("auto") or os.path.realpath(interpreter) == os.path.realpath(sys.executable)

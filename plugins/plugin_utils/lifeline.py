@@ -1,0 +1,52 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What keeps a worker honest when its parent is told to stop, or dies.
+
+A killed ansible-playbook leaves its workers behind, and a worker would go on with the rollout. So each of ours asks the kernel for a TERM
+when its parent dies, and takes TERM and INT as a request to end: the operation in flight finishes, the next wait ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+PR_SET_PDEATHSIG = 1
+
+
+class Lifeline:
+    """Tells whether this process was asked to end, and whether anybody still listens to what it says."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._parent = os.getppid()
+
+    @property
+    def orphan(self) -> bool:
+        """Whether the parent is gone. Printing would then block on a pipe that nobody reads."""
+        return os.getppid() != self._parent
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Lifeline]:
+        """Take TERM and INT for the length of one task, and ask for TERM when the parent dies."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError, AttributeError):
+                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        before = {number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self, number: int, frame: object) -> None:
+        self.cancelled = True
