@@ -60,7 +60,7 @@ def pip_settings() -> dict[str, str]:
 def uv_environment() -> dict[str, str]:
     """The environment for uv, which reads none of pip's settings: a private CA and a private index are handed over."""
     settings = pip_settings()
-    environment = dict(os.environ)
+    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
     environment.pop("VIRTUAL_ENV", None)
     for name, ours in (("cert", "SSL_CERT_FILE"), ("index-url", "UV_DEFAULT_INDEX"), ("extra-index-url", "UV_INDEX")):
         if name in settings:

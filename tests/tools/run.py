@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the stages of ``make test``, two at a time, and says what came of each.
 
-    run.py [STAGE ...]      without a name: every stage but those that only build something
+    run.py [STAGE ...]      without a name: every stage
 
 Standard library only. A stage is a function in ``stages``; its whole output goes to ``.cache/test/<stage>.log``, its outcome is one
 line here. A part that is missing is named, and is a failure when CI is set. The last line is ``<n> passed, <m> failed``: tests of
@@ -183,9 +183,9 @@ def show(outcome: Outcome) -> None:
 
 def main(names: Sequence[str]) -> int:
     """Run the named stages; 0 when none failed."""
-    from stages import ONLY_BY_NAME, STAGES, environment, refuse_stale_copies  # here: stages imports this module
+    from stages import STAGES, environment, refuse_stale_copies  # here: stages imports this module
 
-    chosen = list(names) or [name for name in STAGES if name not in ONLY_BY_NAME]
+    chosen = list(names) or list(STAGES)
     wrong = [name for name in chosen if name not in STAGES]
     if wrong:
         print(f"unknown stage {', '.join(wrong)}; known: {', '.join(STAGES)}", file=sys.stderr)

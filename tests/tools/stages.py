@@ -189,14 +189,14 @@ def docs(run: Run) -> None:
 
 
 def site(run: Run) -> None:
-    """Build the documentation site into build/docs."""
+    """Build the documentation site into build/docs; a warning, such as a link to nowhere, fails it."""
     source, target = SCRATCH / "site", CHECKOUT / "build" / "docs"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(CHECKOUT / "docs", source)
     (source / "collections").mkdir()
     collection = ["collection", "--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", source / "collections", "progressive.delivery"]
     run.command(BIN / "antsibull-docs", *collection)
-    run.command(PYTHON, "-m", "sphinx", "-q", "-b", "html", source, target)
+    run.command(PYTHON, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", source, target)
     run.notes.append(str((target / "index.html").relative_to(CHECKOUT)))
 
 
@@ -285,8 +285,6 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "ansible-lint": ansible_lint,
     "docs": docs,
     "package": package,
-    **{f"matrix-{name}": leg(name) for name in LEGS},
     "site": site,
+    **{f"matrix-{name}": leg(name) for name in LEGS},
 }
-ONLY_BY_NAME = {"site"}
-"""Stages that build something, and that ``make test`` does not run."""
