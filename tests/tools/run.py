@@ -19,12 +19,12 @@ import subprocess
 import sys
 import threading
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Optional
+from xml.etree import ElementTree
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOGS = CHECKOUT / ".cache" / "test"
@@ -178,7 +178,8 @@ def show(outcome: Outcome) -> None:
     if outcome.word == "FAIL":
         lines = (LOGS / f"{outcome.name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
         telling = [line for line in lines if TELLING.search(line)]
-        print("\n".join(f"    | {line}" for line in telling[:SHOWN] or lines[-SHOWN:]), flush=True)
+        for line in telling[:SHOWN] or lines[-SHOWN:]:
+            print(f"    | {line}", flush=True)
 
 
 def main(names: Sequence[str]) -> int:

@@ -170,7 +170,7 @@ def mypy(run: Run) -> None:
 
 
 def licences(run: Run) -> None:
-    run.command(BIN / "reuse", "lint")
+    run.command(BIN / "reuse", "lint", cwd=tree(run))
 
 
 def changelog(run: Run) -> None:
@@ -273,6 +273,7 @@ def check_content(tarball: Path) -> None:
 
 
 STAGES: dict[str, Callable[[Run], None]] = {
+    "sanity": sanity,  # the longest first
     "ruff": ruff,
     "licences": licences,
     "changelog": changelog,
@@ -281,7 +282,6 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "contract": contract,
     "integration": integration,
     "faults": faults,
-    "sanity": sanity,
     "ansible-lint": ansible_lint,
     "docs": docs,
     "package": package,

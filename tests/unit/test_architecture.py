@@ -39,11 +39,8 @@ NO_IO_CALLS = {"open", "print", "input", "exec", "eval", "compile", "breakpoint"
 CLOCKS = {"now", "utcnow", "today"}
 
 FILES = sorted(path for path in PLUGINS.rglob("*.py") if ".ruff_cache" not in path.parts)
-HEADER = [
-    "# Copyright (c) 2026, the progressive.delivery authors",
-    "# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)",
-    "# SPDX-License-Identifier: GPL-3.0-or-later",
-]
+HEADER = Path(__file__).read_text(encoding="utf-8").splitlines()[:3]
+"""Every file begins as this one does."""
 
 
 def module_of(path: Path) -> tuple[str, ...]:
@@ -128,7 +125,7 @@ def test_imports_go_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in FILES if room_of(module_of(path)) == "core"], ids=lambda path: path.stem)
 def test_core_does_no_io_and_reads_no_clock(path: Path) -> None:
-    wrong = [f"{where(path, line)}: imports {target[0]}" for line, target, _ in imports(path) if target[0] in NO_IO]
+    wrong = [f"{where(path, line)}: imports {target[0]}" for line, target, _top in imports(path) if target[0] in NO_IO]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Name) and node.func.id in NO_IO_CALLS:
@@ -146,7 +143,8 @@ def adapter_names() -> set[str]:
 
 
 def test_the_catalog_lists_every_adapter() -> None:
-    listed = {target for _, target, _ in imports(PLUGINS / "module_utils" / "entry" / "catalog.py") if is_ours(target) and room_of(target) in ADAPTERS}
+    catalog = PLUGINS / "module_utils" / "entry" / "catalog.py"
+    listed = {target for _line, target, _top in imports(catalog) if is_ours(target) and room_of(target) in ADAPTERS}
     files = {module_of(path) for path in FILES if room_of(module_of(path)) in ADAPTERS}
     parts = {one for one, other in itertools.permutations(files, 2) if room_of(one) == room_of(other) and one[-1].startswith(f"{other[-1]}_")}
     assert files - parts - listed == set(), "an adapter that nobody can choose"
@@ -171,7 +169,7 @@ def test_every_file_says_what_it_is(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines[:4] if not line.startswith("#!")][:3] == HEADER
     tree = ast.parse("\n".join(lines), feature_version=(3, 9))
-    if room_of(module_of(path)) not in ("action", "modules"):  # thin by rule; a module's documentation is DOCUMENTATION
+    if room_of(module_of(path)) not in ("action", "doc_fragments", "modules"):  # thin by rule, and documented by what they hold
         assert ast.get_docstring(tree), "what is this file for?"
     assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
     assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree)), "assert vanishes under -O: raise an error of ours"
