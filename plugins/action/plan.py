@@ -29,9 +29,18 @@ class ActionModule(DeliveryAction):
         if params["folders"] is None:
             params["folders"] = [folder for folder in (task_vars.get("inventory_dir"), os.getcwd(), task_vars.get("playbook_dir")) if folder]
         if params["addresses"] is None:
-            variable = ((params["variables"].get("rollout_workload") or {}).get("pool") or {}).get("address_variable") or "ansible_host"
-            params["addresses"] = {host: str(hostvars[host].get(variable, host)) for host in params["groups"].get("all", []) if host in hostvars}
+            params["addresses"] = self._addresses(params, hostvars)
         return params
+
+    def _addresses(self, params: Mapping[str, Any], hostvars: Mapping[str, Any]) -> dict[str, str]:
+        """Where each host of the pool is asked. Only those: other hosts may lack the variables that theirs are made of."""
+        workload = params["variables"].get("rollout_workload")
+        pool = workload.get("pool") if isinstance(workload, Mapping) else None
+        if not isinstance(pool, Mapping):
+            return {}
+        variable = pool.get("address_variable") or "ansible_host"
+        hosts = [host for key in ("stable", "canary", "hosts") if pool.get(key) for host in params["groups"].get(pool[key], [])]
+        return {host: str(hostvars[host].get(variable, host)) for host in hosts if host in hostvars}
 
     def explained(self, error: DeliveryError) -> str:
         place = whereabouts(error.where, release_files(cli.CLIARGS.get("extra_vars") or ()))

@@ -142,7 +142,7 @@ def validate(value: Any, options: Options, where: str) -> dict[str, Any]:
     return result
 
 
-def one_key(value: Any, options: Options, where: str, kind: str) -> tuple[str, dict[str, Any]]:
+def one_key(value: Any, options: Options, where: str, kind: str) -> tuple[str, Any]:
     """The one key of ``value`` and its checked options. ``kind`` is what the key chooses (router, provider, ...)."""
     if isinstance(value, str):
         value = {value: {}}
@@ -156,7 +156,7 @@ def one_key(value: Any, options: Options, where: str, kind: str) -> tuple[str, d
         found = ", ".join(sorted(given)) or "none"
         raise ConfigError(f"exactly one {kind} is wanted, found {found}", where=where, do=f"Known: {', '.join(sorted(options))}.")
     [(key, item)] = given.items()
-    return key, validate(item, options[key].options or {}, f"{where}.{key}" if where else key)
+    return key, check(item, options[key], f"{where}.{key}" if where else key)
 
 
 def check(value: Any, option: Option, where: str) -> Any:

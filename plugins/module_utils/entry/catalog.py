@@ -8,12 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.options import Option, Options
-from ..metrics.command import CommandProvider
-from ..metrics.envoy import EnvoyProvider
+from ..metrics.envoy import EnvoyMetrics
 from ..metrics.haproxy import HaproxyProvider
-from ..metrics.memory import MemoryProvider
-from ..metrics.prometheus import PrometheusProvider
-from ..metrics.web import WebProvider
 from ..routers.envoy import EnvoyRouter
 from ..routers.haproxy import HaproxyRouter
 from ..routers.memory import MemoryRouter
@@ -29,12 +25,8 @@ ROUTERS: dict[str, Any] = {
 }
 
 PROVIDERS: dict[str, Any] = {
-    "command": CommandProvider,
-    "envoy": EnvoyProvider,
+    "envoy": EnvoyMetrics,
     "haproxy": HaproxyProvider,
-    "memory": MemoryProvider,
-    "prometheus": PrometheusProvider,
-    "web": WebProvider,
 }
 
 WORKLOADS: dict[str, Any] = {

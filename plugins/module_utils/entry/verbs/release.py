@@ -209,11 +209,11 @@ def checkpoint(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     else:
         given = params.get("seen") or {}
         if not given:
-            return _next(current, in_pool=params["in_pool"], changed=False)
+            return _next(current, in_pool=params["in_pool"])
         report = Seen(int(given["step"]), Result(given["result"]), str(given.get("reason") or ""), back=bool(given.get("back")),
                       immediate=current.spec.get("abort") == "immediate", verdict=given.get("verdict") or {})
     if not current.is_at(report.step, report.back):
-        return _next(current, in_pool=params["in_pool"], changed=False)
+        return _next(current, in_pool=params["in_pool"])
     step, index, label = current.step, current.index, current.label
     assert step is not None
     status_text = "done" if report.result is Result.DONE else report.result.value
@@ -254,7 +254,8 @@ def _deployed(current: Run, hosts: Mapping[str, Any]) -> Seen:
     return Seen(position, Result.FAILED, f"deploy failed on {host}{more}: {why}", back=back, immediate=current.spec.get("abort") == "immediate")
 
 
-def _next(current: Run, *, in_pool: bool, changed: bool = True) -> dict[str, Any]:
+def _next(current: Run, *, in_pool: bool) -> dict[str, Any]:
+    # The record is bookkeeping: only what changes a host or a load balancer is reported as changed.
     record = current.record
     decided = decision(record)
     steps = record.steps
@@ -265,7 +266,7 @@ def _next(current: Run, *, in_pool: bool, changed: bool = True) -> dict[str, Any
         batch = {"index": end, "hosts": list(step.hosts), "version": step.version, "track": step.track, "back": record.back, "previous": record.plan.previous}
     remaining = [step for step in steps[record.position:] if step.kind is Kind.DEPLOY] if decided.run else []
     return {
-        "changed": changed, "release": current.spec, "outcome": decided.outcome, "code": Outcome(decided.outcome).code if decided.outcome else 0,
+        "changed": False, "release": current.spec, "outcome": decided.outcome, "code": Outcome(decided.outcome).code if decided.outcome else 0,
         "reason": decided.reason, "back": record.back, "position": record.position,
         "steps": [_handed(index, steps[index], record.back) for index in range(record.position, end)] if decided.run else [],
         "batch": batch, "batches": [list(step.hosts) for step in remaining], "serial": [len(step.hosts) for step in remaining],

@@ -1,0 +1,120 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wait until many targets are well, asked all at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...clients.probe import Prober
+from ...core import health
+from ...core.advance import Result
+from ...core.errors import DeliveryError, Fenced, Interrupted
+from ...core.health import HEALTH_OPTIONS
+from ...core.model import FULL
+from ...core.options import Option, Options, check
+from ...core.poll import PollResult
+from ...core.target import Target, targets_from
+from ...core.units import show_percent
+from .. import build
+from ..context import Context
+from ..run import RELEASE_OPTION, Run, seen, tracks_of
+from .plan import stored_record
+
+OPTIONS: Options = {
+    **RELEASE_OPTION,
+    "targets": Option("dict", "Name and address of each target; an address is host, host:port or [IPv6]:port.", open=True),
+    "checks": Option("dict", "What is asked and how long to insist.", options=HEALTH_OPTIONS),
+    "verify": Option("bool", "With a release: that stable carries everything, and its hosts and C(rollout_verify) answer.", default=False),
+}
+
+
+def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Ask the hosts of the release's current step, or the targets of the options."""
+    if params.get("release") and params.get("verify"):
+        return _verify(params["release"], context)
+    if params.get("release"):
+        return _for_release(params, context)
+    asked = check({name: value for name, value in (params.get("checks") or {}).items() if value is not None}, Option("dict", "", options=HEALTH_OPTIONS), "checks")
+    wanted = health.parse(asked, "checks")
+    targets = targets_from(params.get("targets") or {})
+    if context.check_mode:
+        return {"changed": False, "healthy": True, "summary": f"would ask {len(targets)} targets"}
+    result = health.run(wanted, targets, Prober(wanted.check, wanted.timeout), context.clock, on_look=lambda look: _say(context, "health", wanted, look))
+    return {"changed": False, **health.to_json(wanted, result)}
+
+
+def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    current = Run.open(params["release"], context)
+    if not current.is_at(params.get("step")) or current.step is None:
+        return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
+    wanted = health.parse(_checked(current.spec["health"], "rollout_health"), "rollout_health")
+    targets = _targets(current.spec, current.step.hosts)
+
+    def on_look(look: PollResult) -> None:
+        reason = current.tick()
+        _say(context, current.label, wanted, look)
+        if reason:
+            raise _Stopped(reason)
+
+    try:
+        result = health.run(wanted, targets, _prober(wanted, current.spec), context.clock, on_look=on_look)
+    except _Stopped as stopped:
+        return {"changed": False, "seen": seen(current, Result.ABORTED, str(stopped))}
+    except (Fenced, Interrupted):
+        raise
+    except DeliveryError as error:
+        return {"changed": False, "seen": seen(current, Result.FAILED, str(error))}
+    found = health.to_json(wanted, result)
+    current.event("health", step=current.index, seconds=found["seconds"], targets={
+        name: {"healthy": target["healthy"], "attempts": target["attempts"], "error": target["last_error"], "latency_ms": target["latency_ms"]}
+        for name, target in found["targets"].items()})
+    return {"changed": False, **found, "seen": seen(current, Result.DONE if result.healthy else Result.FAILED, "" if result.healthy else found["summary"])}
+
+
+def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Stable carries everything by the live router's account, its hosts are well, and the users' own entry points answer."""
+    record = stored_record(build.store(spec["store"], spec["name"], context))
+    slot = record.stable.slot if record is not None and record.stable is not None else "stable"
+    findings: list[str] = []
+    good = True
+    hosts = tuple((spec.get("hosts") or {}).get(slot, ()))
+    if spec.get("router"):
+        tracks = {name: tuple(names) for name, names in (spec.get("hosts") or {}).items()} if record is None else tracks_of(record.routes, spec)
+        weight = build.router(spec["router"], tracks, context).read().weight(slot)
+        good = weight == FULL
+        findings.append(f"slot {slot} carries {show_percent(weight)}")
+    for name, options, targets in ((f"hosts of {slot}", spec.get("health"), _targets(spec, hosts)),
+                                   ("checks", spec["verify"].get("checks"), targets_from(spec["verify"].get("targets") or {}))):
+        if options and targets:
+            wanted = health.parse(_checked(options, name), name)
+            result = health.run(wanted, targets, _prober(wanted, spec), context.clock)
+            good = good and result.healthy
+            findings.append(f"{name}: {health.summary(wanted, result)}")
+    text = "; ".join(findings) or "nothing to verify"
+    context.say(f"{spec['name']}: verified: {text}" if good else f"{spec['name']}: NOT verified: {text}")
+    return {"changed": False, "healthy": good, "summary": text}
+
+
+class _Stopped(Exception):
+    """Somebody asked to stop while we waited."""
+
+
+def _checked(options: Any, where: str) -> dict[str, Any]:
+    made: dict[str, Any] = check(options, Option("dict", "", options=HEALTH_OPTIONS), where)
+    return made
+
+
+def _prober(wanted: health.Health, spec: Mapping[str, Any]) -> Prober:
+    return Prober(wanted.check, wanted.timeout, allow=spec.get("url_allow") or ())
+
+
+def _targets(spec: Mapping[str, Any], hosts: tuple[str, ...]) -> tuple[Target, ...]:
+    addresses = spec.get("addresses") or {}
+    return targets_from({host: addresses.get(host) or host for host in hosts}, "rollout_workload.pool.address_variable")
+
+
+def _say(context: Context, label: str, wanted: health.Health, look: PollResult) -> None:
+    context.say(f"{label}: {health.summary(wanted, look)}")
