@@ -47,10 +47,14 @@ class DiscoveryFile:
         self._seen = (status.st_ino, status.st_mtime_ns, status.st_size)
         return document
 
-    def write(self, document: Document) -> None:
-        """Replace the file by ``document``, its version raised by one; durable when it returns. Raises Conflict, Unavailable."""
+    def write(self, document: Document) -> Document:
+        """Replace the file by ``document``, its version raised by one; durable when it returns. Returns what was written.
+
+        Raises Conflict, Unavailable.
+        """
         key = "versionInfo" if "versionInfo" in document else "version_info"
-        content = json.dumps({**document, key: following(version(document))}, indent=2, ensure_ascii=False) + "\n"
+        written = {**document, key: following(version(document))}
+        content = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
         folder = os.path.dirname(os.path.abspath(self.path))
         temporary = ""
         try:
@@ -65,8 +69,10 @@ class DiscoveryFile:
                 if os.geteuid() == 0:
                     os.fchown(out.fileno(), before.st_uid, before.st_gid)
                 os.fsync(out.fileno())
+                after = os.fstat(out.fileno())
             os.rename(temporary, self.path)
             temporary = ""
+            self._seen = (after.st_ino, after.st_mtime_ns, after.st_size)
             directory = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(directory)
@@ -77,6 +83,7 @@ class DiscoveryFile:
         finally:
             if temporary:
                 os.unlink(temporary)
+        return written
 
 
 def version(document: Document) -> str:

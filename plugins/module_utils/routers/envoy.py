@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from ..clients import envoy_endpoints, envoy_routes
 from ..clients.envoy import ClusterStatus, EnvoyAdmin
-from ..clients.envoy_files import DiscoveryFile, version
+from ..clients.envoy_files import DiscoveryFile, Document, version
 from ..core.errors import ConfigError, Unsupported
 from ..core.fleet import Fleet
 from ..core.model import Capability, Member, MemberView, Observation, Routes
@@ -27,6 +27,7 @@ from ..core.units import duration
 class EnvoyRouter:
     """One Envoy. ``addresses``: member to ``host:port``, needed to move members and to show them by name."""
 
+    SUMMARY = "Envoy by its discovery files on disk, verified at its admin interface."
     OPTIONS = {
         "endpoints": Option(
             "list",
@@ -108,14 +109,25 @@ class EnvoyRouter:
         return replace(routes, members=self._members()) if self.eds else routes
 
     def write(self, want: Routes) -> None:
-        """Replace the files that differ: servers join before requests are sent to them, and leave after."""
+        """Replace the files that differ: servers join before requests are sent to them, and leave after.
+
+        Everything is worked out before the first file is touched.
+        """
+        self.admin.ready()
         document = self.rds.read()
         edited = envoy_routes.edit(document, want, self.layout)
         self._check_members(want)
-        self._write_members(want, keep=True)
+        present = {track: self.eds[track].read() for track in want.members}
+        joined = {track: self._edit_members(present[track], track, want, keep=True) for track in present}
+        for track in present:
+            if joined[track] != present[track]:
+                joined[track] = self.eds[track].write(joined[track])
         if edited != document:
             self.rds.write(edited)
-        self._write_members(want, keep=False)
+        for track in joined:
+            left = self._edit_members(joined[track], track, want, keep=False)
+            if left != joined[track]:
+                self.eds[track].write(left)
 
     def observe(self, want: Routes) -> Observation:
         """What Envoy has in force, held against ``want``, and its counters. Raises Unavailable when it does not answer."""
@@ -171,12 +183,8 @@ class EnvoyRouter:
                 what = f"{track} would take requests and have no server in rotation"
                 raise ConfigError(what, where=f"envoy {self.admin.name}", do="Move its weight away first.")
 
-    def _write_members(self, want: Routes, *, keep: bool) -> None:
-        for track, members in want.members.items():
-            document = self.eds[track].read()
-            edited = envoy_endpoints.edit(document, self.layout.clusters[track], members, self.addresses, keep=keep)
-            if edited != document:
-                self.eds[track].write(edited)
+    def _edit_members(self, document: Document, track: str, want: Routes, *, keep: bool) -> Document:
+        return envoy_endpoints.edit(document, self.layout.clusters[track], want.members[track], self.addresses, keep=keep)
 
     def _missing_members(self, want: Routes, statuses: Mapping[str, ClusterStatus]) -> str:
         """Whether Envoy itself lists the wanted servers, and no others in rotation."""

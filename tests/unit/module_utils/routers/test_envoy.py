@@ -158,7 +158,7 @@ def test_counters_by_track(plain: Bed) -> None:
 
 def test_an_envoy_that_does_not_answer(plain: Bed) -> None:
     plain.envoy.alive = False
-    for act in (plain.router.read, lambda: plain.router.observe(want(0))):
+    for act in (plain.router.read, lambda: plain.router.write(want(5)), lambda: plain.router.observe(want(0))):
         with pytest.raises(Unavailable):
             act()
 

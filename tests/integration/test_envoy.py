@@ -1,0 +1,308 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Envoy router and metrics against a real Envoy under load."""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+
+import pytest
+
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import NoData, Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Member, Mirror, Routes, Window
+from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
+from ansible_collections.progressive.delivery.tests.integration.envoy_rig import Plane, until
+from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm, Server
+
+TRACKS = {"stable": ("blue1", "blue2"), "canary": ("green1", "green2")}
+
+
+@pytest.fixture
+def farm() -> Iterator[Farm]:
+    result = Farm()
+    yield result
+    result.close()
+
+
+@pytest.fixture
+def plane(farm: Farm, tmp_path: pathlib.Path) -> Iterator[Plane]:
+    result = Plane(tmp_path / "envoy", farm, TRACKS)
+    yield result
+    result.stop()
+
+
+@pytest.fixture
+def pool(farm: Farm, tmp_path: pathlib.Path) -> Iterator[Plane]:
+    result = Plane(tmp_path / "envoy", farm, TRACKS, eds=True)
+    yield result
+    result.stop()
+
+
+def want(canary: object, **more: object) -> Routes:
+    share = Fraction(str(canary))
+    return Routes({"stable": 100 - share, "canary": share}, **more)  # type: ignore[arg-type]
+
+
+def shares(plane: Plane, count: int, headers: str = "") -> dict[str, int]:
+    """Requests by track, and ``failed``."""
+    track = {name: track for track, names in TRACKS.items() for name in names}
+    result = dict.fromkeys([*TRACKS, "failed"], 0)
+    for hit in plane.farm.get(plane.port, count, headers):
+        result[track[hit.server] if hit.status == 200 else "failed"] += 1
+    return result
+
+
+def test_the_measured_share_follows_the_asked_one(plane: Plane) -> None:
+    router = plane.router()
+    for canary in (5, 50, 100):
+        plane.put(router, want(canary))
+        before = router.observe(want(canary))
+        seen = shares(plane, 600)
+        measured = settle(want(canary), before, router.observe(want(canary)), tolerance=Fraction(0))
+        assert measured.settled and measured.requests == 600 and seen["failed"] == 0
+        # Envoy splits at random: four standard deviations of a binomial share, one false alarm in 16,000.
+        assert abs(seen["canary"] - 6 * canary) <= 4 * math.sqrt(600 * canary / 100 * (1 - canary / 100))
+        assert measured.measured == {"stable": Fraction(100 * seen["stable"], 600), "canary": Fraction(100 * seen["canary"], 600)}
+
+
+@pytest.mark.parametrize(
+    "condition, hits, misses",
+    [
+        (Condition("header", "x-user", "exact", "vip"), "X-User: vip\r\n", "X-User: vip2\r\n"),
+        (Condition("header", "x-user", "prefix", "vi"), "X-User: vip\r\n", "X-User: avip\r\n"),
+        (Condition("header", "x-user", "regex", "v.p|king"), "X-User: king\r\n", "X-User: kings\r\n"),
+        (Condition("cookie", "beta", "exact", "a.b"), "Cookie: x=1; beta=a.b; y=2\r\n", "Cookie: xbeta=a.b; beta=aXb\r\n"),
+        (Condition("cookie", "beta", "prefix", "on"), "Cookie: beta=online; y=2\r\n", "Cookie: beta=no; y=on\r\n"),
+        (Condition("cookie", "beta", "regex", "1|2"), "Cookie: beta=2\r\n", "Cookie: beta=21\r\n"),
+    ],
+)
+def test_matched_requests_go_to_the_canary_and_no_others(plane: Plane, condition: Condition, hits: str, misses: str) -> None:
+    router = plane.router()
+    plane.put(router, want(0, matches=(MatchRoute("vip", ((condition,),)),)))
+    assert shares(plane, 20, hits)["canary"] == 20
+    assert shares(plane, 20, misses)["stable"] == 20
+    assert shares(plane, 20)["stable"] == 20
+
+
+@pytest.mark.parametrize(
+    "condition, hits, misses",
+    [
+        (Condition("query", "beta", "exact", "1"), "/?a=0&beta=1", "/?beta=12"),
+        (Condition("query", "beta", "regex", "1+"), "/?beta=111", "/?beta=2"),
+        (Condition("path", "", "exact", "/new"), "/new?x=1", "/newer"),
+        (Condition("path", "", "prefix", "/new"), "/newer/x", "/old/new"),
+        (Condition("path", "", "regex", "/[ab]/.*"), "/b/x?y", "/c/x"),
+    ],
+)
+def test_query_and_path_conditions(plane: Plane, condition: Condition, hits: str, misses: str) -> None:
+    plane.put(plane.router(), want(0, matches=(MatchRoute("new", ((condition,),)),)))
+    assert [_server(plane.port, path)[:4] for path in (hits, misses, "/")] == ["gree", "blue", "blue"]
+
+
+def _server(port: int, path: str, method: str = "GET") -> str:
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
+        answer = b""
+        while chunk := connection.recv(4096):
+            answer += chunk
+    return answer.rsplit(b"\r\n\r\n", 1)[1].decode()
+
+
+def test_alternatives_are_any_of_and_conditions_all_of(plane: Plane) -> None:
+    vip, beta = Condition("header", "x-user", "exact", "vip"), Condition("cookie", "beta", "exact", "1")
+    plane.put(plane.router(), want(0, matches=(MatchRoute("vip", ((vip, beta), (Condition("header", "x-qa", "exact", "1"),))),)))
+    assert shares(plane, 5, "X-User: vip\r\nCookie: beta=1\r\n")["canary"] == 5
+    assert shares(plane, 5, "X-User: vip\r\n")["stable"] == 5
+    assert shares(plane, 5, "X-QA: 1\r\n")["canary"] == 5
+
+
+def test_copies_are_mirrored_and_counted_apart(plane: Plane) -> None:
+    router = plane.router()
+    plane.put(router, want(0, mirror=Mirror(Fraction(100))))
+    before = router.observe(want(0))
+    assert shares(plane, 50)["stable"] == 50
+    assert _server(plane.port, "/", "POST")[:4] == "blue"
+    mirror = plane.facts["mirror_cluster"]
+    until(lambda: plane.admin.counters([mirror])[mirror].requests == 50, lambda: plane.admin.counters([mirror])[mirror])
+    after = router.observe(want(0))
+    assert after.requests["canary"] == before.requests["canary"] and after.requests["stable"] == before.requests["stable"] + 51
+
+
+def test_what_others_wrote_survives(plane: Plane) -> None:
+    before = json.loads(plane.proxy.rds.read_text())
+    router = plane.router()
+    plane.put(router, want(20, matches=(MatchRoute("vip", ((Condition("header", "x-user", "exact", "vip"),),)),), mirror=Mirror(Fraction(10))))
+    assert _server(plane.port, "/ping") == "pong\n"
+    plane.put(router, want(0))
+    router.release()
+    after = json.loads(plane.proxy.rds.read_text())
+    assert after.pop("version_info") != before.pop("version_info")
+    for document in (before, after):
+        clusters = document["resources"][0]["virtual_hosts"][0]["routes"][1]["route"]["weighted_clusters"].pop("clusters")
+        assert clusters[1]["weight"] == 0
+    assert after == before
+
+
+def test_a_refused_file_is_not_applied_and_said_so(plane: Plane) -> None:
+    router = plane.router()
+    broken = want(5, matches=(MatchRoute("vip", ((Condition("header", "x-user", "regex", "(unclosed"),),)),))
+    router.write(broken)
+    until(lambda: "has refused 1 updates" in router.observe(broken).why, lambda: router.observe(broken).why)
+    assert shares(plane, 20)["stable"] == 20
+    plane.put(router, want(5))
+
+
+def test_an_envoy_that_is_gone_is_unavailable_and_another_epoch_when_back(plane: Plane) -> None:
+    router, metrics = plane.router(), plane.metrics()
+    epoch = router.observe(want(0)).epoch
+    assert router.observe(want(0)).epoch == epoch
+    metrics.probe()
+    plane.proxy.stop(signal.SIGKILL)
+    for call in (router.read, lambda: router.write(want(5)), lambda: router.observe(want(0)), metrics.probe):
+        with pytest.raises(Unavailable):
+            call()
+    plane.proxy.start()
+    look = router.observe(want(0))
+    assert look.applied and look.epoch != epoch
+    with pytest.raises(NoData, match="restarted"):
+        metrics.query("", Window("stable", time.time() - 5, time.time(), builtin="error_rate"))
+
+
+def test_servers_as_envoy_sees_them(plane: Plane) -> None:
+    router = plane.router()
+    plane.farm.servers["green1"].status = 500
+    until(lambda: router.observe(want(0)).members["green1"].state == "down")
+    states = {name: view.state for name, view in router.observe(want(0)).members.items()}
+    assert states == {"blue1": "up", "blue2": "up", "green1": "down", "green2": "up"}
+
+
+def test_a_cluster_without_servers_counts_its_requests_as_failed(plane: Plane) -> None:
+    router = plane.router()
+    for name in TRACKS["stable"]:
+        plane.farm.servers[name].status = 500
+    until(lambda: {router.observe(want(0)).members[name].state for name in TRACKS["stable"]} == {"down"})
+    before = router.observe(want(0))
+    assert shares(plane, 10)["failed"] == 10
+    after = router.observe(want(0))
+    assert (after.requests["stable"] - before.requests["stable"], after.failed["stable"] - before.failed["stable"]) == (10, 10)
+
+
+def test_a_server_that_hangs_up_counts_as_failed(farm: Farm, tmp_path: pathlib.Path) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _address = listener.accept()
+            except OSError:
+                return  # the test is over
+            with connection:
+                if b"/health" in connection.recv(4096):
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    for name in TRACKS["stable"]:
+        farm.servers[name] = Server(name, listener.getsockname()[1])
+    plane = Plane(tmp_path / "envoy", farm, TRACKS)
+    try:
+        assert shares(plane, 10)["failed"] == 10
+        look = plane.router().observe(want(0))
+        assert (look.requests["stable"], look.failed["stable"]) == (10, 10)
+    finally:
+        plane.stop()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+def test_fifty_weight_changes_lose_nothing(plane: Plane) -> None:
+    router = plane.router()
+    with plane.farm.load(plane.port, 200) as load:
+        for number in range(50):
+            plane.put(router, want((5, 50, 100, 33.3, 0)[number % 5]))
+            time.sleep(0.02)
+    assert len(load.hits) > 50 and load.failed == []
+
+
+def test_builtins_are_measured(plane: Plane) -> None:
+    metrics, router = plane.metrics(), plane.router()
+    plane.put(router, want(50))
+    for name in TRACKS["canary"]:
+        plane.farm.servers[name].delay = 0.03
+    metrics.probe()
+    start = time.time()
+    with plane.farm.load(plane.port, 150):
+        # Latencies are merged when Envoy flushes its statistics, every second here.
+        time.sleep(2.5)
+
+    def ask(track: str, builtin: str) -> tuple[float, int]:
+        window = Window(track, start, time.time(), builtin=builtin, quantile=0.5)
+        point = metrics.query("", window).samples[0].points[0]
+        return point.value, point.n or 0
+
+    until(lambda: ask("canary", "latency")[0] >= 30, lambda: ask("canary", "latency"))
+    assert ask("stable", "latency")[0] < 30 <= ask("canary", "latency")[0] < 200
+    assert ask("canary", "error_rate")[0] == 0 and ask("canary", "success_rate")[0] == 1
+    value, requests = ask("canary", "request_rate")
+    assert requests > 50 and value > 10
+
+
+def test_error_rates_are_shares_of_requests(plane: Plane) -> None:
+    metrics = plane.metrics()
+    metrics.probe()
+    start = time.time()
+    plane.farm.servers["blue1"].status = 500
+    failed = shares(plane, 3)["failed"]
+    point = metrics.query("", Window("stable", start, time.time(), builtin="error_rate")).samples[0].points[0]
+    assert (point.value, point.n) == (failed / 3, 3)
+
+
+def test_a_drained_server_finishes_what_it_has_and_comes_back(pool: Plane) -> None:
+    router = pool.router()
+    members = router.read().members
+    pool.farm.servers["blue1"].delay = pool.farm.servers["blue2"].delay = 0.5
+    slow: list[int] = []
+    threads = [threading.Thread(target=lambda: slow.extend(hit.status for hit in pool.farm.get(pool.port))) for _number in range(4)]
+    for thread in threads:
+        thread.start()
+    out = want(0, members={**members, "stable": (Member("blue1", Fraction(0)), Member("blue2"))})
+    until(lambda: router.observe(want(0)).members["blue1"].in_flight > 0)
+    pool.put(router, out)
+    assert router.observe(out).members["blue1"].state == "drain"
+    for thread in threads:
+        thread.join(10)
+    assert slow == [200] * 4
+    until(lambda: router.observe(out).members["blue1"].in_flight == 0)
+    pool.farm.servers["blue1"].delay = pool.farm.servers["blue2"].delay = 0
+    assert {hit.server for hit in pool.farm.get(pool.port, 20)} == {"blue2"}
+    pool.put(router, want(0, members=members))
+    assert {hit.server for hit in pool.farm.get(pool.port, 20)} == {"blue1", "blue2"}
+
+
+def test_a_ramped_server_takes_its_part(pool: Plane) -> None:
+    router = pool.router()
+    members = router.read().members
+    pool.put(router, want(0, members={**members, "stable": (Member("blue1", Fraction(25)), Member("blue2"))}))
+    until(lambda: sum(hit.server == "blue1" for hit in pool.farm.get(pool.port, 100)) <= 30)
+
+
+def test_a_server_that_moves_loses_nothing(pool: Plane) -> None:
+    router = pool.router()
+    members = router.read().members
+    alone = want(0, members={"stable": (Member("blue1"),), "canary": (*members["canary"], Member("blue2"))})
+    with pool.farm.load(pool.port, 200) as load:
+        for _number in range(5):
+            for routes in (alone, want(0, members=members)):
+                pool.put(router, routes)
+                time.sleep(0.05)
+    assert len(load.hits) > 50 and load.failed == []
