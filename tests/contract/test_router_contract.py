@@ -17,7 +17,7 @@ from ansible_collections.progressive.delivery.tests.contract.harness_memory impo
 
 HARNESSES = {"memory": MemoryHarness, "haproxy-socket": HaproxyHarness, "haproxy-tcp": HaproxyTcpHarness, "haproxy-fleet": HaproxyFleetHarness}
 SPLITS = [Fraction(text) for text in ("0", "1", "5", "33.3", "50", "66.7", "95", "99", "100", "20", "10", "80", "0")]
-HOSTILE = ["web1; show info", "web1\nshow info", "web 1", "web1\x00", "../web1", "{{ web1 }}", "$(id)", "w" * 300, "web\u0131", "", "#1", "web1 <<"]
+HOSTILE = ["web1; show info", "web1\nshow info", "web1\n", "web 1", "web1\x00", "../web1", "{{ web1 }}", "$(id)", "w" * 300, "web\u0131", "", "#1", "web1 <<"]
 
 
 @pytest.fixture(params=HARNESSES)

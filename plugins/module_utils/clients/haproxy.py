@@ -74,21 +74,21 @@ class Server:
 
 def name(value: str, kind: str = "server") -> str:
     """``value`` if it is a name; ConfigError otherwise. A ``;`` or a line break in a name would be a second command."""
-    if not NAME.match(value):
+    if not NAME.fullmatch(value):
         raise ConfigError(f"{value[:80]!r} is not the name of a {kind}", do="Letters, digits, '.', '_', ':' and '-', up to 253.")
     return value
 
 
 def map_path(value: str) -> str:
     """``value`` if it may be the identifier of a map."""
-    if not _PATH.match(value) or ".." in value:
+    if not _PATH.fullmatch(value) or ".." in value:
         raise ConfigError(f"{value[:80]!r} is not the path of a map", do="Letters, digits and '_./-', as HAProxy's configuration names it.")
     return value
 
 
 def map_key(value: str, kind: str = "map key") -> str:
     """``value`` if it may stand in a map, as key or value."""
-    if not _KEY.match(value):
+    if not _KEY.fullmatch(value):
         raise ConfigError(f"{value[:80]!r} is not a {kind}", do="Letters, digits and '_.:/-', up to 253.")
     return value
 
@@ -319,7 +319,7 @@ def _endpoint(value: str) -> tuple[str, tuple[str, int]]:
     path = value[5:] if value.startswith("unix@") else value
     if os.path.isabs(path):
         return path, ("", 0)
-    match = _ADDRESS.match(value)
+    match = _ADDRESS.fullmatch(value)
     if not match or not 0 < int(match.group("port")) < 65536:
         do = "Write the path of the stats socket, such as /run/haproxy/admin.sock, or host:port."
         raise ConfigError(f"{value[:80]!r} is not the address of a stats socket", do=do)

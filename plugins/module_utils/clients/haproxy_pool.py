@@ -105,7 +105,8 @@ def plan(want: Routes, tracks: Tracks, servers: Servers) -> tuple[dict[str, Targ
 
 
 def order(tracks: Tracks, servers: Servers, targets: Mapping[str, Target]) -> tuple[list[str], list[str]]:
-    """The hosts to raise, and then those to lower, so that a gaining track never exceeds what it has before or shall have after.
+    """The hosts to raise, and then those to lower: traffic is never without a server, and a gaining track whose servers all move the same way never
+    exceeds what it shall have. (Where they move both ways it does, between the two, by what is taken from its own servers.)
 
     Raised: giving tracks first (where the scale grows), so that the receivers' share dips for an instant instead of overshooting.
     Lowered: those to 0 first, then receivers, then givers.
