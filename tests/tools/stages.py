@@ -212,6 +212,13 @@ def sanity(run: Run) -> None:
         run.command(BIN / "ansible-test", "sanity", "--color", "no", cwd=copy, extra={"HOME": str(home), "PATH": path})
 
 
+def ansible_test_units(run: Run) -> None:
+    """The unit tests once more, as ansible-test runs them."""
+    with_tests("unit")
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    run.command(BIN / "ansible-test", "units", "--color", "no", "--python", version, cwd=tree(run), extra={"HOME": str(SCRATCH / "home")})
+
+
 def bootstrap(home: Path) -> None:
     """Give ansible-test what it would download from a host of its own: get-pip, here by ensurepip. And pip's settings, which it drops."""
     stand_in = (CHECKOUT / "tests" / "tools" / "get_pip.py").read_text(encoding="utf-8")
@@ -278,6 +285,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "licences": licences,
     "changelog": changelog,
     "unit": unit,
+    "ansible-test-units": ansible_test_units,
     "mypy": mypy,
     "contract": contract,
     "integration": integration,
