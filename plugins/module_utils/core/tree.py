@@ -59,19 +59,19 @@ def tree(view: View, colour: bool, unicode: bool, width: int = WIDTH) -> list[st
     labels = [row.label.rjust(numbers) if row.label[:1].isdigit() else row.label for row in rows]
     column = min(24, max([10, *(_columns(label) for label in labels)]))
     for row, label in zip(rows, labels):
-        lines += _row_lines(row, label, column, width)
+        lines += _row_lines(row, label, column, width if unicode else width - 6)
     lines += _ending(view, width) if view.outcome else _what_next(view)
-    return [_paint(_cut(line, width), colour, unicode) for line in lines]
+    return [_paint(_cut(_said(line, unicode), width), colour) for line in lines]
 
 
 def headline(view: View, unicode: bool = True) -> str:
     """``shop 2.4.0 -> 2.4.1   canary . haproxy lb1, lb2 . release 01J9...7Q . plan 6f3a``."""
-    return _paint([(text, "") for text in _headline_parts(view)], False, unicode)
+    return _paint(_said([(text, "") for text in _headline_parts(view)], unicode))
 
 
 def outcome_lines(view: View, colour: bool = False, unicode: bool = True, width: int = WIDTH) -> list[str]:
     """How it ended: the reason first, then what was done, then what to do. Empty while the release is being worked on."""
-    return [_paint(line, colour, unicode) for line in _ending(view, width)]
+    return [_paint(_said(line, unicode), colour) for line in _ending(view, width)]
 
 
 def look_line(look: Look, *, service: str = "", step: str = "", colour: bool = False, unicode: bool = True, width: int = WIDTH) -> str:
@@ -80,7 +80,7 @@ def look_line(look: Look, *, service: str = "", step: str = "", colour: bool = F
     spans = [(f"  {place}   " if place else "  ", "quiet"), (wording.evidence(look), _tone(look.phase))]
     if look.reason:
         spans.append((f"   {look.reason}", "quiet"))
-    return _paint(_cut(spans, width), colour, unicode)
+    return _paint(_cut(_said(spans, unicode), width), colour)
 
 
 def _headline_parts(view: View) -> list[str]:
@@ -203,16 +203,20 @@ def _cut(spans: list[Span], width: int) -> list[Span]:
                 if _columns(kept) + _columns(char) >= room:
                     break
                 kept += char
-            return [*result, (kept + "\u2026", tone)]
+            return [*result, (kept + ("~" if kept.isascii() else "\u2026"), tone)]
         result.append((text, tone))
         used += _columns(text)
     return result
 
 
-def _paint(spans: list[Span], colour: bool, unicode: bool) -> str:
+def _said(spans: list[Span], unicode: bool) -> list[Span]:
+    """The spans in what the terminal can show."""
+    return spans if unicode else [(text.translate(_ASCII).encode("ascii", "replace").decode("ascii"), tone) for text, tone in spans]
+
+
+def _paint(spans: list[Span], colour: bool = False) -> str:
     line = ""
     for text, tone in spans:
-        shown = text if unicode else text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
         code = _TONES.get(tone, "")
-        line += f"\033[{code}m{shown}\033[0m" if colour and code and shown.strip() else shown
+        line += f"\033[{code}m{text}\033[0m" if colour and code and text.strip() else text
     return line.rstrip()

@@ -42,7 +42,7 @@ class Room:
     data: int
 
 
-ROOMS = (Room(1400, 30, 400, 230_000), Room(700, 24, 200, 120_000), Room(300, 12, 80, 60_000), Room(120, 6, 30, 0))
+ROOMS = (Room(1400, 30, 400, 230_000), Room(500, 24, 200, 270_000), Room(200, 10, 60, 270_000), Room(120, 6, 30, 0), Room(40, 3, 10, 0))
 
 
 def render(journal: j.Journal) -> str:
@@ -178,10 +178,7 @@ def _metrics(seen: View, room: Room) -> str:
     points = max(24, room.points // min(len(found), room.figures))
     parts = []
     for index, (name, looks) in enumerate(list(found.items())[: room.figures]):
-        verdicts = [item for item in seen.journal.all(j.Decided) if item.metric == name]
-        last = verdicts[-1] if verdicts else None
-        phase = last.phase if last else looks[-1].phase
-        said = (last.reason if last else "") or looks[-1].reason or wording.evidence(looks[-1])
+        phase, said = metric_chart.standing(seen, name, looks)
         badge = f'<span class="badge {wording.PHASES.get(phase, "quiet")}">{text(phase or "not judged")}</span>'
         drawn = metric_chart.chart(seen, name, looks, index, points)
         parts.append(f'<div class="metric"><div class="head"><h3>{text(name)}</h3>{badge}</div><p>{text(said)}</p><figure>{drawn}</figure></div>')

@@ -17,7 +17,7 @@ import math
 import re
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Optional, TypeVar
 
@@ -25,7 +25,7 @@ from ..units import from_iso, iso
 
 JSON = Mapping[str, Any]
 T = TypeVar("T")
-LONGEST_TEXT = 4000
+LONGEST_TEXT = 1000
 """Characters kept of one text: a whole HTML page pasted as a reason is of no use to a reader."""
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]+")
@@ -384,7 +384,7 @@ _HINTS: dict[type, dict[str, Any]] = {}
 
 
 def _read(kind: type, value: Any) -> Any:
-    """An instance of ``kind``; whatever does not fit keeps its default."""
+    """An instance of ``kind``; whatever does not fit keeps its default. None where that leaves a field without a value."""
     if kind not in _HINTS:
         _HINTS[kind] = typing.get_type_hints(kind)
     result = {}
@@ -392,6 +392,8 @@ def _read(kind: type, value: Any) -> Any:
         found = _convert(_HINTS[kind][item.name], value.get(item.name))
         if found is not None:
             result[item.name] = found
+        elif item.default is MISSING and item.default_factory is MISSING:
+            return None
     return kind(**result)
 
 

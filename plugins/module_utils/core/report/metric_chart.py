@@ -14,6 +14,9 @@ from .view import View
 
 TOP, BOTTOM, BARS, FLOOR, HEIGHT = 26.0, 168.0, 196.0, 228.0, 252.0
 
+THIN = 300
+"""Requests below which even the largest n is drawn as a part of the height: little evidence must not fill the lane."""
+
 
 def metrics(view: View) -> dict[str, list[j.Look]]:
     """The looks at each metric, in the order in which the metrics were first looked at."""
@@ -21,6 +24,24 @@ def metrics(view: View) -> dict[str, list[j.Look]]:
     for look in view.journal.all(j.Look):
         found.setdefault(look.metric, []).append(look)
     return found
+
+
+def standing(view: View, name: str, looks: Sequence[j.Look]) -> tuple[str, str]:
+    """Phase and reason of a metric over the whole release: the worst of its steps, each by its verdict or else by its last look.
+
+    A step that ended early proves nothing good: without a verdict, and with the step unfinished, its metric is inconclusive.
+    """
+    finished = {index for row in view.rows if row.state == "done" for index in row.steps}
+    last: dict[int | None, tuple[str, str]] = {}
+    for look in looks:
+        early = view.outcome is not None and look.phase in ("successful", "running", "pending") and look.step is not None and look.step not in finished
+        said = look.reason or wording.evidence(look)
+        last[look.step] = ("inconclusive", f"ended early; last look: {said}") if early else (look.phase, said)
+    for item in view.journal.all(j.Decided):
+        if item.metric == name:
+            last[item.step] = (item.phase, item.reason)
+    order = list(wording.PHASES)
+    return max(reversed(list(last.values())), key=lambda item: order.index(item[0]) if item[0] in order else 0)
 
 
 def chart(view: View, name: str, looks: Sequence[j.Look], index: int, points: int) -> str:
@@ -157,9 +178,9 @@ def _dots(looks: Sequence[j.Look], scale: svg.Axis, top: float) -> list[str]:
 
 def _bars(looks: Sequence[j.Look], scale: svg.Axis) -> list[str]:
     """n of each look as a bar below the curve."""
-    most = max((look.n or 0 for look in looks), default=0)
-    if not most:
+    if not any(look.n for look in looks):
         return [svg.label(svg.LEFT - 8, FLOOR, "n unknown", "tick", "end")] if looks else []
+    most = max(THIN, *(look.n or 0 for look in looks))
     width = max(1.5, min(14.0, 0.6 * (svg.WIDTH - svg.LEFT - svg.RIGHT) / len(looks)))
     body = [svg.line(svg.LEFT, FLOOR, svg.WIDTH - svg.RIGHT, FLOOR, "grid base"), svg.label(svg.LEFT - 8, BARS + 8, f"n {_short(most)}", "tick", "end")]
     for look in looks:

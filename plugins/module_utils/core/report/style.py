@@ -67,7 +67,7 @@ th { text-align: left; color: var(--soft); font-weight: 500; font-size: 12.5px; 
 td { padding: 8px 18px 8px 0; border-bottom: 1px solid var(--grid); vertical-align: top; overflow-wrap: break-word; }
 tr:last-child td { border-bottom: 0; }
 .num { text-align: right; white-space: nowrap; } .time { white-space: nowrap; color: var(--soft); }
-td.strong { font-weight: 600; } td ul { margin: 0; padding: 0; list-style: none; } td.wide { min-width: 260px; }
+td.strong { font-weight: 600; min-width: 7em; } td ul { margin: 0; padding: 0; list-style: none; } td.wide { min-width: 260px; }
 .tone-bad { color: var(--bad); } .tone-warn { color: var(--warn); } .tone-quiet { color: var(--soft); }
 code, pre { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; }
 code { background: var(--code); padding: 1px 6px; border-radius: 5px; }
@@ -115,7 +115,9 @@ h1 { font-size: 25px; } }
   body { font-size: 12.5px; } main, header, footer { max-width: none; padding-left: 0; padding-right: 0; } header { padding-top: 12px; }
   section, details.card { border: 0; border-top: 1px solid var(--rule); border-radius: 0; padding: 16px 0; margin-top: 14px; }
   figure, .metric, tr, .facts, .next { break-inside: avoid; } h2 { break-after: avoid; } .scroll, figure { overflow: visible; } svg { min-width: 0; }
-  .button, .screen { display: none; } .stripe, svg, .facts { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  a.button, .screen { display: none; }
+  td.wide { min-width: 120px; } .facts dd { font-size: 15px; } .facts div { padding: 8px 12px; }
+  .stripe, svg, .facts { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   details::details-content { content-visibility: visible; block-size: auto; } details.screen { display: none; } pre { max-height: none; }
 }
 """

@@ -30,10 +30,10 @@ def text(value: str) -> str:
 
 
 def tag(name: str, body: str = "", *, title: str = "", **attributes: object) -> str:
-    """An element. ``body`` is markup already; attributes and ``title`` (shown on hover) are escaped here. ``cls`` is class."""
+    """An element. ``body`` is markup already; attributes are escaped here, ``title`` (shown on hover) cleaned too. ``cls`` is class."""
     given = ""
     for key, value in attributes.items():
-        shown = f"{value:.1f}".rstrip("0").rstrip(".") if isinstance(value, float) else text(str(value))
+        shown = f"{value:.1f}".rstrip("0").rstrip(".") if isinstance(value, float) else html.escape(str(value))  # a path is long and ours: never cut
         given += f' {"class" if key == "cls" else key.replace("_", "-")}="{shown}"'
     inner = (f"<title>{text(title)}</title>" if title else "") + body
     return f"<{name}{given}>{inner}</{name}>" if inner else f"<{name}{given}/>"

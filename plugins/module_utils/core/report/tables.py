@@ -16,6 +16,9 @@ from .svg import text
 from .view import Row, View
 
 _TONES = {"done": "good", "failed": "bad", "current": "warn"}
+MOST_FACTS = 16
+"""Facts shown of one step."""
+
 Cell = tuple[str, str]
 """Markup and class."""
 
@@ -27,7 +30,7 @@ def sections(seen: View, most: int) -> list[str]:
 
 def details(seen: View, most: int) -> list[str]:
     """The parts that open on a click, and in print."""
-    return [_writes(seen, most), _plan(seen), _environment(seen), _events(seen, most)]
+    return [_writes(seen, most), _plan(seen, most), _environment(seen, most), _events(seen, most)]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], most: int) -> str:
@@ -68,7 +71,8 @@ def _steps(seen: View, most: int) -> str:
 def _step(row: Row, seen: View) -> list[Cell]:
     state = {"todo": "not reached" if seen.outcome else "to do", "current": "waiting" if seen.outcome else "in progress"}.get(row.state, row.state)
     facts = [fact for fact in row.facts if not fact.text.startswith("measured ")]
-    items = "".join(f'<li class="tone-{fact.tone}">{text(fact.text)}</li>' if fact.tone else f"<li>{text(fact.text)}</li>" for fact in facts)
+    items = "".join(f'<li class="tone-{fact.tone}">{text(fact.text)}</li>' if fact.tone else f"<li>{text(fact.text)}</li>" for fact in facts[:MOST_FACTS])
+    items += f"<li>and {len(facts) - MOST_FACTS} more, in the data</li>" if len(facts) > MOST_FACTS else ""
     return [
         (text(row.label), "strong"),
         (_badge(state, _TONES.get(row.state, "")), ""),
@@ -157,7 +161,7 @@ def _routes(routes: Mapping[str, Any]) -> str:
     return text(wording.weights_words(wording.weights(routes)) or ("" if rest else "nothing")) + more
 
 
-def _plan(seen: View) -> str:
+def _plan(seen: View, most: int) -> str:
     steps = seen.begin.steps
     rows: list[list[Cell]] = []
     for step in steps:
@@ -165,16 +169,16 @@ def _plan(seen: View) -> str:
         rows.append([(str(step.index), "time"), (text(step.name), "strong"), (text(step.kind), ""), _num(weight), _num(wording.took(step.seconds))])
     digest = f"digest {seen.begin.plan_digest}" if seen.begin.plan_digest else ""
     more = ", ".join(filter(None, [seen.begin.summary or wording.plural(len(steps), "step"), digest]))
-    return _details("Plan", more, _table(["Index", "Step", "Kind", ">Weight", ">Lasts"], rows, 400)) if steps else ""
+    return _details("Plan", more, _table(["Index", "Step", "Kind", ">Weight", ">Lasts"], rows, most)) if steps else ""
 
 
-def _environment(seen: View) -> str:
+def _environment(seen: View, most: int) -> str:
     release = seen.release
     known = {"release": release.id, "strategy": release.strategy, "candidate digest": release.digest}
     where = {"router": seen.begin.router, "workload": seen.begin.workload}
     pairs = [(name, value) for name, value in (*known.items(), *where.items(), *seen.begin.environment.items()) if value]
     rows: list[list[Cell]] = [[(text(name), "time"), (text(value), "")] for name, value in pairs]
-    return _details("Environment", f"{len(pairs)} facts", _table(["What", "Value"], rows, 400)) if rows else ""
+    return _details("Environment", f"{len(pairs)} facts", _table(["What", "Value"], rows, most)) if rows else ""
 
 
 def _events(seen: View, most: int) -> str:

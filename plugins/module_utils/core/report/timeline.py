@@ -13,6 +13,9 @@ from . import svg, wording
 from .view import View
 
 TOP, BOTTOM, STRIP, HEIGHT = 46.0, 246.0, 274.0, 318.0
+MOST_BARS = 200
+"""Steps drawn as bars: more would be thinner than a line."""
+
 _SHAPES = {"good": "check", "bad": "cross", "warn": "diamond"}
 
 Mark = tuple[float, str, str]
@@ -40,7 +43,7 @@ def timeline(view: View, points: int) -> str:
     scale = drawn.scale
     body = _grid(drawn)
     for index, name in enumerate(tracks):
-        body += _asked(journal, name, drawn, index)
+        body += _asked(journal, name, drawn, index, points)
     for index, name in enumerate(tracks):
         body += _measured(journal, name, drawn, index, points)
     body += _fault(view, scale)
@@ -100,26 +103,27 @@ def _write(write: j.Write) -> str:
     return f"{wording.clock(write.at)} {wording.write_words(write)}" + (f" ({shown})" if shown else "")
 
 
-def _asked(journal: j.Journal, track: str, drawn: Drawn, index: int) -> list[str]:
+def _asked(journal: j.Journal, track: str, drawn: Drawn, index: int, points: int) -> list[str]:
     moves = changes(journal, track)
     if not moves:
         return []
     first = next((wording.weights(write.before).get(track, 0.0) for write in journal.all(j.Write)), 0.0)
-    points, value = [(drawn.scale.start, first)], first
+    corners, value = [(drawn.scale.start, first)], first
     for at, percent, _words in moves:
-        points += [(at, value), (at, percent)]
+        corners += [(at, value), (at, percent)]
         value = percent
-    points.append((drawn.scale.end, value))
-    curve = [(drawn.scale.x(at), drawn.y(percent)) for at, percent in points]
+    corners.append((drawn.scale.end, value))
+    curve = [(drawn.scale.x(at), drawn.y(percent)) for at, percent in corners]
     body = []
     if index == 0:
         body.append(svg.path([*curve, (curve[-1][0], BOTTOM), (curve[0][0], BOTTOM)], "area"))
     body.append(svg.path(curve, f"asked s{index}"))
-    for at, percent, words in moves:
+    shown = moves[:: -(-len(moves) // points)]
+    for at, percent, words in shown:
         x, y = drawn.scale.x(at), drawn.y(percent)
         body.append(svg.tag("rect", x=x - 3.5, y=y - 3.5, width=7.0, height=7.0, cls=f"change s{index}", title=words.replace("\n", "; ")))
     value = first
-    for at, percent, _words in moves:
+    for at, percent, _words in moves if len(moves) < 20 else ():
         if percent > value and percent < 100:
             x, y = drawn.scale.x(at), drawn.y(percent)
             near = x > svg.WIDTH - svg.RIGHT - 48  # then it stands to the left of its step
@@ -148,7 +152,8 @@ def _fault(view: View, scale: svg.Axis) -> list[str]:
         return body
     x = scale.x(view.fault.at)
     body.append(svg.line(x, TOP - 14, x, BOTTOM, "fault", f"{wording.clock(view.fault.at)} {view.fault.reason or 'failed'}"))
-    words = f"{view.fault.metric or 'step'} failed"[:40]
+    ended = wording.outcome_words(view.outcome.outcome)[0] if view.outcome else "failed"
+    words = f"{view.fault.metric} failed"[:40] if view.fault.metric else ended
     left = x > svg.WIDTH * 0.8
     body.append(svg.label(x - 14 if left else x + 14, TOP + 10, words, "bad-text", "end" if left else "start"))
     return body
@@ -181,9 +186,10 @@ def _strip(view: View, scale: svg.Axis) -> list[str]:
     """The steps as bars on the same time axis."""
     body = []
     started = [row for row in view.rows if row.started is not None]
-    for row, after in zip(started, [*started[1:], None]):
+    for row, after in list(zip(started, [*started[1:], None]))[:MOST_BARS]:
         assert row.started is not None
-        end = after.started if after is not None and after.started is not None else (row.started + row.seconds if row.seconds is not None else scale.end)
+        following = after.started if after is not None and after.started is not None else scale.end
+        end = following if row.seconds is None else min(following, row.started + row.seconds)
         left, right = scale.x(row.started), scale.x(max(row.started, min(end, scale.end)))
         width = max(3.0, right - left - 1.5)
         words = f"{row.label}: {row.state}" + (f", {wording.took(row.seconds)}" if row.seconds is not None else "")

@@ -114,7 +114,7 @@ def view(journal: j.Journal, *, now: float | None = None, resume_command: str = 
     plan = begin.steps or _from_steps(journal)
     fault = _fault(journal)
     rows = [_row(journal, step, candidate, outcome, fault, moment) for step in plan]
-    rows = _deployed(journal, plan, outcome) + _merged(rows)
+    rows = _deployed(journal, plan) + _merged(rows)
     asked = [share.asked.get(candidate, 0.0) for share in journal.all(j.Share)]
     asked += [wording.weights(write.after).get(candidate, 0.0) for write in journal.all(j.Write)]
     return View(
@@ -240,7 +240,7 @@ def _deploy_facts(deploys: list[j.Deploy], health: list[j.Health]) -> list[Fact]
     return facts
 
 
-def _deployed(journal: j.Journal, plan: tuple[j.PlannedStep, ...], outcome: j.Outcome | None) -> list[Row]:
+def _deployed(journal: j.Journal, plan: tuple[j.PlannedStep, ...]) -> list[Row]:
     """The row of deployments that belong to no step of the plan: those before the first one."""
     indices = {step.index for step in plan}
     deploys = [deploy for deploy in journal.all(j.Deploy) if deploy.step not in indices]
@@ -249,7 +249,8 @@ def _deployed(journal: j.Journal, plan: tuple[j.PlannedStep, ...], outcome: j.Ou
         return []
     failed = any(deploy.failed for deploy in deploys) or any(not target.healthy for item in health for target in item.targets.values())
     seconds = sum(item.seconds or 0.0 for item in deploys) + sum(item.seconds or 0.0 for item in health)
-    return [Row("deploy", "deploy", "failed" if failed else "done", seconds=seconds, started=deploys[0].at, facts=tuple(_deploy_facts(deploys, health)))]
+    started = deploys[0].at - (deploys[0].seconds or 0.0)  # the event is written at the end
+    return [Row("deploy", "deploy", "failed" if failed else "done", seconds=seconds, started=started, facts=tuple(_deploy_facts(deploys, health)))]
 
 
 def _merged(rows: list[Row]) -> list[Row]:
@@ -280,6 +281,8 @@ def _joined(weight: Row, bake: Row) -> Row:
     measured, requests = (bake.measured, bake.requests) if bake.measured is not None else (weight.measured, weight.requests)
     if bake.measured is not None:  # the later, larger count says it better
         facts = tuple(fact for fact in weight.facts if not fact.text.startswith("measured ")) + bake.facts
+    if state != "done":  # the count is of the whole step, so it waits for its end
+        facts = tuple(Fact(fact.text.split(" (")[0]) if fact.text.startswith("measured ") else fact for fact in facts)
     steps, reason = weight.steps + bake.steps, bake.reason or weight.reason
     return replace(weight, state=state, steps=steps, seconds=seconds, measured=measured, requests=requests, facts=facts, reason=reason)
 

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""JUnit XML and Markdown."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from ansible_collections.progressive.delivery.plugins.module_utils.core.report import journal as j
+from ansible_collections.progressive.delivery.plugins.module_utils.core.report import junit, markdown
+from ansible_collections.progressive.delivery.tests.unit.module_utils.core.report import scenarios
+
+
+def suite(name: str) -> ET.Element:
+    return ET.fromstring(junit.render(j.from_events(scenarios.SCENARIOS[name]())))[0]
+
+
+@pytest.mark.parametrize("name", scenarios.SCENARIOS)
+def test_the_counts_are_those_of_the_cases(name: str) -> None:
+    found = suite(name)
+    assert found.tag == "testsuite"
+    assert int(found.get("tests", "")) == len(found) >= 1
+    for kind, counted in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        assert int(found.get(counted, "")) == len(found.findall(f"testcase/{kind}"))
+
+
+@pytest.mark.parametrize("name", scenarios.SCENARIOS)
+def test_only_a_bad_end_fails(name: str) -> None:
+    assert bool(suite(name).findall("testcase/failure")) is (name in ("rolled_back", "aborted", "hostile"))
+
+
+def test_one_case_per_step_and_per_metric_and_the_failure_is_the_sentence() -> None:
+    found = suite("rolled_back")
+    names = [(case.get("classname"), case.get("name")) for case in found]
+    assert names == [*(("shop.steps", name) for name in ("deploy", "5 %", "20 %", "50 %", "promote")), ("shop.metrics", "error-rate"), ("shop.metrics", "p95")]
+    assert found[2].findtext("failure") == f"rolled back at 20 %: {scenarios.REASON}"
+    assert found[5].findtext("failure") == scenarios.REASON
+
+
+def test_a_bad_end_without_a_failed_step_still_fails() -> None:
+    story = scenarios.Story().begun()
+    events = story.end("partial", 15, "stable could not be verified")
+    story_suite = ET.fromstring(junit.render(j.from_events([event for event in events if event["kind"] != "step"])))
+    assert story_suite.find(".//failure") is not None
+
+
+def test_nothing_done_is_skipped_not_passed() -> None:
+    assert suite("empty").find("testcase/skipped") is not None
+
+
+@pytest.mark.parametrize("name", scenarios.SCENARIOS)
+def test_the_summary_is_short_and_holds_no_markup_of_the_journal(name: str) -> None:
+    text = markdown.render(j.from_events(scenarios.SCENARIOS[name]()))
+    assert len(text.splitlines()) <= 20
+    assert "<script" not in text
+    assert not re.search(r"(?<!\\)\]\(", text)
+
+
+def test_the_summary_of_a_rollback() -> None:
+    lines = markdown.render(j.from_events(scenarios.rolled_back())).splitlines()
+    assert lines[0] == "### \u2718 shop 2.4.0 \u2192 2.4.1: rolled back at 20 %"
+    assert lines[2] == scenarios.REASON
+    steps = [line.split("|")[1].strip() for line in lines if line.startswith("| ")][1:]
+    assert steps == ["\u2714 deploy", "\u2714 5 %", "\u2718 20 %", "\u25cb 50 %", "\u25cb promote"]
+    assert "21 users' requests failed, 0.2 % of all" in lines[-2]
+
+
+def test_of_many_steps_the_table_shows_few_and_always_the_failed_one() -> None:
+    steps = [{"index": index, "name": f"batch {index + 1}", "kind": "batch", "weight": None} for index in range(40)]
+    story = scenarios.Story(steps=steps)
+    for index in range(20):
+        story.done(index, f"batch {index + 1}", 3)
+    story.add("step", step=20, name="batch 21", status="failed", reason="web21 is down")
+    text = markdown.render(j.from_events(story.end("failed", 18, "web21 is down")))
+    assert "batch 21 " in text
+    assert text.count("batch") <= 10
