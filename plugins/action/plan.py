@@ -26,6 +26,8 @@ class ActionModule(DeliveryAction):
         hostvars = task_vars.get("hostvars") or {}
         if params["groups"] is None:
             params["groups"] = {group: list(hosts) for group, hosts in (task_vars.get("groups") or {}).items()}
+        if params["file"] is None:
+            params["file"] = next((name for name in release_files(cli.CLIARGS.get("extra_vars") or ()) if whereabouts("rollout_name", [name])), None)
         if params["folders"] is None:
             params["folders"] = [folder for folder in (task_vars.get("inventory_dir"), os.getcwd(), task_vars.get("playbook_dir")) if folder]
         if params["addresses"] is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from .codec import decode, encode
@@ -104,7 +104,7 @@ class Record:
 
     ``position`` is the next step to do, in ``plan.steps`` or, while ``back``, in ``way_back``; ``turned_at`` is where forward ended. ``intent`` is the index of the
     step that may have begun; ``applied`` the last one known to be done. ``ending`` is what the outcome will be once the way
-    back is walked. ``reason`` is one sentence.
+    back is walked. ``reason`` is one sentence. ``counters`` are what the data plane had counted when the release began.
     """
 
     name: str
@@ -127,6 +127,7 @@ class Record:
     history: tuple[Past, ...] = ()
     promoted: bool = False
     journal: str = ""
+    counters: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property

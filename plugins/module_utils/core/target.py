@@ -16,6 +16,7 @@ from .options import NAME
 
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 _PLACES = ("host", "address", "port")
+_WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+)):(\d{1,5})")
 
 
 @dataclass(frozen=True)
@@ -42,26 +43,33 @@ def targets_from(given: Mapping[str, Any], where: str = "targets") -> tuple[Targ
         for text in (str(name), place):
             if not (NAME.fullmatch(text) and ":" not in text or _is_ip(text)):
                 raise ConfigError(f"{text[:80]!r} is neither a host name nor an IP address", where=where, do="Write host, host:port or [IPv6]:port.")
+        if port and not 1 <= int(port) <= 65535:
+            raise ConfigError(f"{port} is not a port", where=f"{where}.{name}")
         targets.append(Target(str(name), place, port))
     return tuple(targets)
 
 
 def fill(text: str, target: Target, *, url: bool = False) -> str:
-    """``${host}`` and ``${address}`` filled in; in a URL an IPv6 address gets its brackets."""
+    """``${host}``, ``${address}`` and ``${port}`` filled in.
+
+    In a URL an IPv6 address gets its brackets, and an address that no port follows gets the target's own.
+    """
     places = dict(zip(_PLACES, (target.name, target.address, target.port)))
-    if url:
-        places = {place: f"[{value}]" if ":" in value else value for place, value in places.items()}
-        if target.port and "${port}" not in text:
-            places["address"] = f"{places['address']}:{target.port}"
-    return PLACEHOLDER.sub(lambda match: places[match.group(1)], text)
 
+    def value(match: re.Match[str]) -> str:
+        found = places[match.group(1)]
+        if not url:
+            return found
+        found = f"[{found}]" if ":" in found else found
+        own = match.group(1) == "address" and target.port and not text.startswith(":", match.end())
+        return f"{found}:{target.port}" if own else found
 
-_WITH_PORT = re.compile(r"^(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+)):(\d{1,5})$")
+    return PLACEHOLDER.sub(value, text)
 
 
 def _split(address: str) -> tuple[str, str]:
     """Host and port of an address that may have one; an IPv6 address with a port is written in brackets."""
-    found = _WITH_PORT.match(address)
+    found = _WITH_PORT.fullmatch(address)
     return (found.group(1) or found.group(2), found.group(3)) if found else (address, "")
 
 

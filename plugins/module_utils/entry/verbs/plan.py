@@ -31,6 +31,7 @@ OPTIONS: Options = {
     "addresses": Option("dict", "Address per host. Default: from the inventory.", open=True),
     "purpose": Option("str", "What the plan is for.", default="rollout", choices=("rollout", "rollback", "resume", "status")),
     "asked": Option("str", "Which playbook was started: decides what counts as success.", default="rollout", choices=("rollout", "abort", "rollback")),
+    "file": Option("str", "Name of the release file, for the commands that are shown. Default: the C(-e @file) that holds C(rollout_name)."),
     "folders": Option("list", "Where relative paths of tasks files are looked for. Default: the inventory's folder, then the working directory.", elements="path"),
     "strategy": Option("str", "Overrides C(rollout_strategy)."),
     "show": Option("bool", "Print the plan.", default=False),
@@ -51,7 +52,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         spec = _to_good_version(spec, record)
     metrics = build.metrics(spec.get("analysis"))
     release = {**spec, "hosts": {slot: list(names) for slot, names in hosts.items()}, "addresses": dict(params.get("addresses") or {}),
-               "purpose": params["purpose"], "asked": params["asked"], "digest": digest(spec), "who": context.who}
+               "purpose": params["purpose"], "asked": params["asked"], "digest": digest(spec), "who": context.who, "file": params.get("file") or ""}
     if params["purpose"] == "status":
         return {"changed": False, "release": release, "rows": [], "notes": [], "text": []}
     if params["purpose"] == "resume":

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -143,6 +144,8 @@ def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Cont
 def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, params: Mapping[str, Any]) -> dict[str, Any]:
     record, context = current.record, current.context
     resumed = record.outcome is not None or record.position > 0 or record.back
+    if not resumed and spec.get("router"):
+        record = replace(record, counters=_counted(current, context))
     paused = record.outcome is Outcome.PAUSED
     current.record = replace(record, outcome=None, fence=current.session.fence)
     if purpose == "promote" and paused:
@@ -155,7 +158,7 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
         reason = spec.get("reason") or f"{context.who} aborted it"
         current.advance(Seen(current.record.position, Result.ABORTED, reason, back=current.record.back, immediate=spec.get("abort") == "immediate"))
         _answer(current, "aborting")
-    return _next(current, in_pool=params["in_pool"])
+    return _next(current, in_pool=params["in_pool"], show=True)
 
 
 def _decided(current: Run) -> Record:
@@ -187,7 +190,7 @@ def _announce(current: Run, spec: Mapping[str, Any]) -> None:
 
 def commands(spec: Mapping[str, Any]) -> dict[str, str]:
     """What a person types to go on, or to stop."""
-    file = spec.get("file") or "RELEASE.yml"
+    file = shlex.quote(spec.get("file") or "RELEASE.yml")
     return {"resume_command": f"ansible-playbook progressive.delivery.resume -e @{file}",
             "abort_command": f"ansible-playbook progressive.delivery.abort -e @{file}"}
 
@@ -224,7 +227,7 @@ def checkpoint(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if current.record.back and not report.back:
         _answer(current, "aborting")
         context.say(f"{current.record.name}: going back to {current.record.plan.previous or 'stable'}: {decided.reason}")
-    return _next(current, in_pool=params["in_pool"])
+    return _next(current, in_pool=params["in_pool"], show=step.kind not in QUIET)
 
 
 def stretch(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -254,7 +257,11 @@ def _deployed(current: Run, hosts: Mapping[str, Any]) -> Seen:
     return Seen(position, Result.FAILED, f"deploy failed on {host}{more}: {why}", back=back, immediate=current.spec.get("abort") == "immediate")
 
 
-def _next(current: Run, *, in_pool: bool) -> dict[str, Any]:
+QUIET = (Kind.CLEAN, Kind.PROMOTE, Kind.RETIRE)
+"""Kinds after which nobody needs to see the whole tree again."""
+
+
+def _next(current: Run, *, in_pool: bool, show: bool = False) -> dict[str, Any]:
     # The record is bookkeeping: only what changes a host or a load balancer is reported as changed.
     record = current.record
     decided = decision(record)
@@ -271,7 +278,7 @@ def _next(current: Run, *, in_pool: bool) -> dict[str, Any]:
         "steps": [_handed(index, steps[index], record.back) for index in range(record.position, end)] if decided.run else [],
         "batch": batch, "batches": [list(step.hosts) for step in remaining], "serial": [len(step.hosts) for step in remaining],
         "progressive_delivery": {"event_log": record.journal, "release": {"id": record.release.id, "name": record.name, **commands(current.spec)},
-                                 "print": "tree", "outcome": decided.outcome},
+                                 "print": "tree" if show else "none", "outcome": decided.outcome},
     }
 
 
@@ -299,7 +306,7 @@ def finish(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     current.event("outcome", outcome=outcome.value, code=outcome.code, reason=record.reason, stable_after=_stable_after(current, outcome),
                   requests_failed=failed, requests_total=total, next=tail)
     current.session.release()
-    result = _next(current, in_pool=True)
+    result = _next(current, in_pool=True, show=True)
     result.update(outcome=outcome.value, code=outcome.code, journal=record.journal, requests_failed=failed, requests_total=total,
                   failed_run=not _as_asked(outcome, current.spec))
     result["progressive_delivery"]["outcome"] = outcome.value
@@ -326,13 +333,18 @@ def _next_lines(outcome: Outcome, spec: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def _counted(current: Run, context: Context) -> dict[str, Any]:
+    now = observe_all(current.spec, current.routes, current.tracks, context)
+    return {} if now is None else {"epoch": now.epoch, "requests": dict(now.requests), "failed": dict(now.failed)}
+
+
 def _hurt(current: Run, context: Context) -> tuple[Optional[int], Optional[int]]:
     """(failed, all) requests that the plane counted since the release began, where it counts at all."""
     if not current.spec.get("router"):
         return None, None
     now = observe_all(current.spec, current.routes, current.tracks, context)
-    start = current.spec.get("counters") or {}
-    if now is None or not start or start.get("epoch") != now.epoch:
+    start = current.record.counters
+    if now is None or not start or start["epoch"] != now.epoch:
         return None, None
     total = sum(now.requests.values()) - sum(start["requests"].values())
     failed = sum(now.failed.values()) - sum(start["failed"].values())
