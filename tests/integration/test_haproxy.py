@@ -123,8 +123,13 @@ def test_the_load_balancers_own_checks_are_seen(farm, start):
     plane = start(body)
     lb = router(plane)
     lb.write(split(50))
+
+    def web3():
+        return next(row for row in HaproxyClient(plane.socket).stats("shop") if row["svname"] == "web3")
+
+    rig.until(lambda: web3()["check_status"] == "L7OK")  # before its first check a server is up on trust
     farm.servers["web3"].status = 503
-    rig.until(lambda: next(row["status"] for row in HaproxyClient(plane.socket).stats("shop") if row["svname"] == "web3").startswith("UP 9"))
+    rig.until(lambda: web3()["status"].startswith("UP 9"))
     assert lb.observe(split(50)).members["web3"].state == "up"
     assert lb.observe(split(50)).applied
 

@@ -111,7 +111,12 @@ def test_columns_go_by_name_and_unknown_ones_are_skipped():
     assert haproxy.parse_servers(text, "lb") == {"web1": Server("web1", 2, 8, 10, 100), "web2": Server("web2", 0, 0, 0, 50)}
 
 
-@pytest.mark.parametrize("text", [f"{HEADER}\n3 shop 1 web1 10.0.0.1 2 8 10", f"{HEADER}\n3 shop 1 web1 10.0.0.1 2 x 10 100 80 -", "1\n", "# be_id srv_name\n3 web1"])
+@pytest.mark.parametrize("text", [
+    f"{HEADER}\n3 shop 1 web1 10.0.0.1 2 8 10",
+    f"{HEADER}\n3 shop 1 web1 10.0.0.1 2 x 10 100 80 -",
+    "1\n",
+    "# be_id srv_name\n3 web1",
+])
 def test_a_cut_line_is_refused(text):
     with pytest.raises(Unavailable):
         haproxy.parse_servers(text, "lb")
