@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.progressive.delivery.examples.demo.proxy import Proxy
@@ -23,7 +23,7 @@ from ansible_collections.progressive.delivery.tests.integration.haproxy_rig impo
 class Plane:
     """One running Envoy in front of ``tracks`` (track to server names) of ``farm``."""
 
-    def __init__(self, folder: pathlib.Path, farm: Farm, tracks: dict[str, tuple[str, ...]], *, eds: bool = False) -> None:
+    def __init__(self, folder: pathlib.Path, farm: Farm, tracks: Mapping[str, tuple[str, ...]], *, eds: bool = False) -> None:
         self.farm = farm
         self.tracks = tracks
         ports = {track: {name: (farm.servers.get(name) or farm.add(name)).port for name in names} for track, names in tracks.items()}

@@ -46,6 +46,7 @@ class EnvoyMetrics:
     ``clusters``: track to cluster. ``clock`` gives seconds since the epoch.
     """
 
+    SUMMARY = "Envoy's own counters, by its admin interface."
     OPTIONS = {
         "endpoints": Option(
             "list",

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy import EnvoyAdmin, HostStatus
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy import ClusterStatus, Counters, EnvoyAdmin
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, NoData, Unavailable, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Window

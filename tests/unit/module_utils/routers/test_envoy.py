@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy import ClusterStatus, Counters, EnvoyAdmin, HostStatus, RouteState
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy_files import DiscoveryFile
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy_routes import Layout
