@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .plan import Kind
+from .plan import Kind, Step
 from .record import Good, Outcome, Record, Stable, with_verdict
 from .strategies.compile import way_back
 
@@ -97,11 +97,21 @@ def decision(record: Record) -> Decision:
 def _done(record: Record, now: str) -> Record:
     step = record.steps[record.position]
     record = replace(record, applied=record.position, position=record.position + 1)
+    if step.kind is Kind.DEPLOY:
+        record = replace(record, slots=_slots(record, step))
     if step.kind is Kind.PROMOTE and not record.back:
         entry = Good(record.release.version, record.plan.after, record.release.id, now)
         kept = tuple(good for good in record.good if good.version != entry.version)
-        record = replace(record, promoted=True, stable=Stable(record.plan.after, record.release.version), good=(*kept, entry)[-10:])
+        record = replace(record, promoted=True, slots={**record.slots, entry.slot: entry.version}, stable=Stable(record.plan.after, record.release.version), good=(*kept, entry)[-10:])
     return _end_if_walked(record)
+
+
+def _slots(record: Record, step: Step) -> dict[str, str]:
+    """What each slot holds after a deploy: known only where all of its hosts got the same version."""
+    known = {slot: version for slot, version in record.slots.items() if not set(step.hosts) & set(record.plan.home.get(slot, ()))}
+    if step.hosts and set(step.hosts) >= set(record.plan.home.get(step.track, ())):
+        known[step.track] = step.version
+    return known
 
 
 def _turn(record: Record, seen: Seen, now: str) -> Record:

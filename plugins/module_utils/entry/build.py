@@ -73,12 +73,12 @@ def metrics(analysis: Optional[Mapping[str, Any]]) -> list[Metric]:
     return made
 
 
-def brief(spec: Mapping[str, Any], hosts: Tracks, *, live: str, previous: str, first: bool, by_hosts: bool,
+def brief(spec: Mapping[str, Any], hosts: Tracks, *, live: str, previous: str, first: bool, by_hosts: bool, present: bool = False,
           capabilities: frozenset[Capability]) -> Brief:
     """What the strategy gets to know, from a checked release file."""
     strategy = spec["strategy"]
     return Brief(
-        strategy=strategy, version=spec["version"], home=hosts, live=live, previous=previous, first=first, capabilities=capabilities,
+        strategy=strategy, version=spec["version"], home=hosts, live=live, previous=previous, first=first, present=present, capabilities=capabilities,
         routed=bool(spec.get("router")), by_hosts=by_hosts, steps=step_specs(spec), options=_strategy_options(spec, strategy),
         hooks={point: tuple(hook(item) for item in items) for point, items in (spec.get("hooks") or {}).items()},
         health=bool(spec.get("health")), watch=bool(spec.get("analysis")), allow_overload=spec.get("allow_overload", False),

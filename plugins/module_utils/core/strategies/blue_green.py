@@ -28,7 +28,9 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
             where="rollout_workload.pool", do="Make both groups equally large, or set rollout_allow_overload: true.",
         )
     options = brief.options
-    result = [Step(f"deploy {short(hosts) or spare}", Kind.DEPLOY, hosts=hosts, track=spare, version=brief.version)]
+    result: list[Step] = []
+    if not brief.present:
+        result.append(Step(f"deploy {short(hosts) or spare}", Kind.DEPLOY, hosts=hosts, track=spare, version=brief.version))
     if brief.health:
         result.append(Step(f"health {short(hosts) or spare}", Kind.HEALTH, hosts=hosts, track=spare))
     result.extend(spec.step for spec in brief.steps if spec.step is not None)

@@ -29,6 +29,7 @@ class Brief:
 
     ``home``: hosts per slot, as the inventory has them. ``live``: the slot that carries the traffic now. ``previous``:
     the version it runs ('' when unknown or when this is the first deploy). ``options``: the strategy's own, checked.
+    ``present``: the spare slot holds the version already, so that it need not be deployed.
     """
 
     strategy: str
@@ -37,6 +38,7 @@ class Brief:
     live: str = "stable"
     previous: str = ""
     first: bool = False
+    present: bool = False
     capabilities: frozenset[Capability] = frozenset()
     routed: bool = True
     by_hosts: bool = True  # the version is put in place on hosts, by the user's tasks

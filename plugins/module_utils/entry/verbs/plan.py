@@ -101,9 +101,11 @@ def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str,
         capabilities = router.capabilities
         live = _live(router.read(), live, record)
     stable = record.stable if record else None
-    previous = spec.get("previous_version") or (stable.version if stable else "")
+    previous = (stable.version if stable else "") or spec.get("previous_version") or ""
     first = previous == "none"
-    made = build.brief(spec, hosts, live=live, previous="" if first else previous, first=first, by_hosts=by_hosts, capabilities=capabilities)
+    spare = next((slot for slot in hosts if slot != live), live)
+    present = record is not None and record.slots.get(spare) == spec["version"] and spec.get("purpose") == "rollback"
+    made = build.brief(spec, hosts, live=live, previous="" if first else previous, first=first, by_hosts=by_hosts, present=present, capabilities=capabilities)
     return compile_plan(made)
 
 
@@ -132,7 +134,7 @@ def _to_good_version(spec: dict[str, Any], record: Optional[Record]) -> dict[str
     if wanted == record.stable.version:
         raise ConfigError(f"{wanted} is what runs now", where="rollout_to_version", do=f"Good versions: {', '.join(known)}.")
     strategy = spec["strategy"] if spec["strategy"] in ("rolling", "recreate") else "blue_green"
-    return {**spec, "version": wanted, "strategy": strategy, "steps": [], "hooks": {}, "blue_green": {"auto_promotion_enabled": True}}
+    return {**spec, "purpose": "rollback", "version": wanted, "strategy": strategy, "steps": [], "hooks": {}, "blue_green": {"auto_promotion_enabled": True}}
 
 
 def _check_metrics(spec: Mapping[str, Any], metrics: list[Metric], plan: Plan) -> None:

@@ -133,9 +133,10 @@ def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Cont
     identity = Identity(id=uuid.uuid4().hex[:12], deployment_id=spec.get("deployment_id") or "", version=plan.version, strategy=plan.strategy,
                         digest=spec["digest"], attempt=attempt, sequence=spec.get("sequence"), started=now, who=context.who)
     path = os.path.join(os.path.abspath(os.path.expanduser(spec["report"]["directory"])), f"{spec['name']}-{identity.id}.jsonl")
-    record = Record(name=spec["name"], release=identity, plan=plan, fence=session.fence, intent=0, journal=path)
+    reason = f"back to {plan.version}, as {context.who} asked" if spec.get("purpose") == "rollback" else ""
+    record = Record(name=spec["name"], release=identity, plan=plan, fence=session.fence, intent=0, journal=path, reason=reason)
     if old is not None:
-        record = replace(record, stable=old.stable, good=old.good, history=closed(old, now))
+        record = replace(record, stable=old.stable, slots=old.slots, good=old.good, history=closed(old, now))
     if record.stable is None and plan.previous:
         record = replace(record, stable=Stable(plan.stable, plan.previous))
     return record
