@@ -5,7 +5,7 @@
 
 ``environment.py start DIR [--rate N]``         starts it in the background and prints what a user needs to know, as JSON
 ``environment.py run DIR [--rate N] -- CMD...`` starts it, runs CMD with DEMO_WORLD naming that JSON, and stops it whatever happens
-``environment.py stop DIR``                     ends every process that was started for DIR
+``environment.py stop DIR``                     ends every process that was started for DIR, also after a kill -9 of the others
 
 Everything listens on the loopback, on free ports. DIR holds all state: ``world.json`` (what ``start`` prints), ``hosts/NAME/`` (the
 releases of one "server"), ``artifacts/`` (versions to ship), ``envoy/`` (its files), ``load.jsonl`` (every request of the users).
@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,9 @@ class World:
         }
         try:
             self._write_files(facts)
-            for hosts in members.values():
-                for host, port in hosts.items():
-                    app.restart(self.directory / "hosts" / host, port)
+            with ThreadPoolExecutor() as pool:
+                for started in [pool.submit(app.restart, self.directory / "hosts" / host, port) for hosts in members.values() for host, port in hosts.items()]:
+                    started.result()
             proxy.start()
             if rate:
                 self._start_load(facts["url"], rate)
@@ -123,7 +124,7 @@ class World:
         lines += [f'    app_root: "{self.directory}/hosts/{{{{ inventory_hostname }}}}"', "  children:"]
         for track, (group, _hosts) in POOLS.items():
             lines += [f"    {group}:", "      hosts:"]
-            lines += [f"        {host}: {{app_port: {port}}}" for host, port in members[track].items()]
+            lines += [f"        {host}: {{app_port: {port}, app_address: \"127.0.0.1:{port}\"}}" for host, port in members[track].items()]
         return "\n".join(lines) + "\n"
 
 
