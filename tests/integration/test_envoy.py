@@ -17,6 +17,7 @@ from fractions import Fraction
 
 import pytest
 
+from ansible_collections.progressive.delivery.plugins.module_utils.clients import exposition
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import NoData, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Member, Mirror, Routes, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
@@ -265,6 +266,18 @@ def test_error_rates_are_shares_of_requests(plane: Plane) -> None:
     failed = shares(plane, 3)["failed"]
     point = metrics.query("", Window("stable", start, time.time(), builtin="error_rate")).samples[0].points[0]
     assert (point.value, point.n) == (failed / 3, 3)
+
+
+def test_the_whole_exposition_is_read(plane: Plane) -> None:
+    assert shares(plane, 20)["stable"] == 20
+    labels = {"envoy_cluster_name": plane.facts["clusters"]["stable"]}
+    until(lambda: sum(_latencies(plane, labels).values()) == 20)
+    metrics = exposition.parse(plane.admin.get("/stats/prometheus"))
+    assert len(metrics) > 200 and exposition.total(metrics, "envoy_cluster_upstream_rq_completed", labels) == 20
+
+
+def _latencies(plane: Plane, labels: dict[str, str]) -> dict[tuple[float, float], float]:
+    return exposition.buckets(exposition.parse(plane.admin.get("/stats/prometheus")), "envoy_cluster_upstream_rq_time", labels)
 
 
 def test_a_drained_server_finishes_what_it_has_and_comes_back(pool: Plane) -> None:
