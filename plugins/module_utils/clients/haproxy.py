@@ -30,6 +30,7 @@ OPERATION = 30.0
 PROMPT = b"\n> "
 MAX_WEIGHT = 256
 
+_MORE_THAN_ONE = re.compile(r"[;\n\r\x00]|<<\s*$")
 _PATH = re.compile(r"^(?:virt@|opt@)?[A-Za-z0-9_./-]{1,1024}$")
 _KEY = re.compile(r"^[A-Za-z0-9_](?:[A-Za-z0-9_.:/-]{0,251}[A-Za-z0-9_/])?$")
 _ADDRESS = re.compile(r"^(?:ipv4@|ipv6@|tcp@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(?P<port>\d{1,5})$")
@@ -111,7 +112,7 @@ class HaproxyClient:
     def run(self, commands: Sequence[str]) -> list[str]:
         """The answers, in the order of ``commands``, stripped."""
         for command in commands:
-            if not command or re.search(r"[;\n\r\x00]|<<\s*$", command) or len(command) > LINE:
+            if not command or _MORE_THAN_ONE.search(command) or len(command) > LINE:
                 raise ConfigError(f"{command[:80]!r} is not one HAProxy command", where=self.endpoint)
         answers: list[str] = []
         deadline = self._clock() + OPERATION

@@ -8,6 +8,7 @@ Servers are keyed by the name of their host; :attr:`Server.name` is what HAProxy
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,6 +22,9 @@ from .haproxy import MAX_WEIGHT, Server
 
 Tracks = Mapping[str, tuple[str, ...]]
 Servers = Mapping[str, Server]
+
+_WHOLE = 10000
+"""A full ramp, in hundredths of a per cent."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,13 @@ def plan(want: Routes, tracks: Tracks, servers: Servers) -> tuple[dict[str, Targ
     Within a track a server's part is its configured weight (0 counts as the largest) times its ramp. Servers that are down get the weight of
     their kind, but only those up count in the split; so do all where a whole track is down.
     """
-    ramps = {member.name: member.ramp for members in want.members.values() for member in members}
+    ramps = {member.name: math.ceil(member.ramp * 100) for members in want.members.values() for member in members}  # hundredths of a per cent
     largest = max((server.initial for server in servers.values()), default=0) or MAX_WEIGHT
     sizes = {}
     for host, server in servers.items():
         stays_out = host not in ramps and server.forced != "ready"
-        sizes[host] = Fraction(0) if stays_out else Fraction(server.initial or largest) * ramps.get(host, FULL) / FULL
-    groups: dict[tuple[str, Fraction], int] = {}
+        sizes[host] = 0 if stays_out else (server.initial or largest) * ramps.get(host, _WHOLE)
+    groups: dict[tuple[str, int], int] = {}
     for track, hosts in tracks.items():
         if want.weight(track) and not any(sizes[host] for host in hosts):
             raise ConfigError(f"{track} shall have {show_percent(want.weight(track))} and all its servers are out of rotation")
@@ -90,9 +94,9 @@ def plan(want: Routes, tracks: Tracks, servers: Servers) -> tuple[dict[str, Targ
                 counts = servers[host].state != "down" or not alive
                 groups[track, sizes[host]] = groups.get((track, sizes[host]), 0) + counts
     listed = [Group(track, want.weight(track), size, number) for (track, size), number in groups.items()]
-    if max(want.weights.values()) == FULL and all(ramp in (0, FULL) for ramp in ramps.values()):
+    if max(want.weights.values()) == FULL and all(ramp in (0, _WHOLE) for ramp in ramps.values()):
         # Nothing to split: the configured weights, which static algorithms take too.
-        weights, error = tuple(int(group.size) if group.share else 0 for group in listed), Fraction(0)
+        weights, error = tuple(group.size // _WHOLE if group.share else 0 for group in listed), Fraction(0)
     else:
         weights, error = whole_weights(listed, MAX_WEIGHT)
     whole = dict(zip(groups, weights))
@@ -113,7 +117,8 @@ def order(tracks: Tracks, servers: Servers, targets: Mapping[str, Target]) -> tu
     """
     live = shares(sums(tracks, servers))
     then = shares({track: sum(targets[host].after(servers[host]) for host in hosts) for track, hosts in tracks.items()})
-    gaining = {host: then.get(track, 0) >= live.get(track, 0) for track, hosts in tracks.items() for host in hosts}
+    gains = {track: then.get(track, 0) >= live.get(track, 0) for track in tracks}
+    gaining = {host: gains[track] for track, hosts in tracks.items() for host in hosts}
     now = {host: server.weight if server.serving else 0 for host, server in servers.items()}
     after = {host: target.after(servers[host]) for host, target in targets.items()}
     rises = sorted((host for host in targets if after[host] >= now[host]), key=lambda host: gaining[host])

@@ -19,12 +19,12 @@ REACHED = Fraction(1, 2)
 class Group:
     """Servers of one track that must all have the same weight.
 
-    ``share``: percent for the whole track; ``size``: what one server takes relative to others of its track; ``count``: how many take traffic.
+    ``share``: percent for the whole track; ``size``: what one server takes relative to others of its track (any unit); ``count``: how many take traffic.
     """
 
     track: str
     share: Fraction
-    size: Fraction
+    size: int
     count: int
 
 
@@ -39,9 +39,9 @@ def whole_weights(groups: Sequence[Group], maximum: int) -> tuple[tuple[int, ...
     The heaviest server gets between half of ``maximum`` and ``maximum``: fine enough, and neighbouring splits stay on nearly the same scale, so that
     between two of them hardly any weight has to move the wrong way. A share above 0 never becomes weight 0.
     """
-    masses: dict[str, Fraction] = {}
+    masses: dict[str, int] = {}
     for group in groups:
-        masses[group.track] = masses.get(group.track, Fraction(0)) + group.size * group.count
+        masses[group.track] = masses.get(group.track, 0) + group.size * group.count
     units = [group.share * group.size / masses[group.track] if masses[group.track] else Fraction(0) for group in groups]
     heaviest = max(units, default=Fraction(0))
     if not heaviest:

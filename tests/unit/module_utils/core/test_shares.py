@@ -25,7 +25,7 @@ def test_no_weight_is_no_share():
 
 @given(st.integers(1, 99), st.integers(1, 30), st.integers(1, 30))
 def test_weights_lie_in_range_and_say_how_far_they_miss(wanted, stable, canary):
-    groups = [Group("stable", Fraction(100 - wanted), Fraction(1), stable), Group("canary", Fraction(wanted), Fraction(1), canary)]
+    groups = [Group("stable", Fraction(100 - wanted), 1, stable), Group("canary", Fraction(wanted), 1, canary)]
     weights, error = whole_weights(groups, 256)
     assert all(1 <= weight <= 256 for weight in weights)
     live = shares({"stable": weights[0] * stable, "canary": weights[1] * canary})
@@ -33,7 +33,7 @@ def test_weights_lie_in_range_and_say_how_far_they_miss(wanted, stable, canary):
 
 
 def test_servers_that_take_no_traffic_get_a_weight_and_do_not_count():
-    groups = [Group("a", Fraction(50), Fraction(1), 1), Group("a", Fraction(50), Fraction(2), 0), Group("b", Fraction(50), Fraction(1), 1)]
+    groups = [Group("a", Fraction(50), 1, 1), Group("a", Fraction(50), 2, 0), Group("b", Fraction(50), 1, 1)]
     weights, error = whole_weights(groups, 256)
     assert (weights[1], error) == (256, 0)
     assert weights[0] == weights[2] == 128
