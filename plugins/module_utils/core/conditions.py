@@ -50,7 +50,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 _ARITHMETIC: dict[str, Callable[[float, float], float]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "%": math.fmod,
 }
-_POWER = {"||": 1, "&&": 2, **{sign: 3 for sign in _COMPARE}, "+": 4, "-": 4, "*": 5, "/": 5, "%": 5, "[": 7}
+_POWER = {"||": 1, "&&": 2, **dict.fromkeys(_COMPARE, 3), "+": 4, "-": 4, "*": 5, "/": 5, "%": 5, "[": 7}
 _UNARY = 6
 
 

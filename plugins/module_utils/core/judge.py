@@ -97,11 +97,11 @@ def requests(series: Series) -> int | None:
 
 
 def show(metric: Metric, value: float) -> str:
-    """A value as a person reads it: shares as per cent, latencies as milliseconds."""
+    """A value as a person reads it: shares as per cent, latencies (which are milliseconds) and bytes with their unit."""
     if metric.builtin in SHARES:
         return show_percent(value * 100)
     if metric.builtin == "latency":
-        return f"{value * 1000:.4g} ms"
+        return f"{value:.4g} ms"
     if metric.builtin == "memory":
         return f"{value / 1048576:.4g} MiB"
     return f"{value:.4g}"

@@ -38,7 +38,9 @@ METRIC_OPTIONS: Options = {
     "query": Option(
         "str", "The query in the provider's own language. V(${track}), V(${workload}), V(${namespace}), V(${version}) and V(${window}) are filled in."
     ),
-    "builtin": Option("str", "A built-in metric of the provider, instead of a query.", choices=BUILTINS),
+    "builtin": Option(
+        "str", "A built-in metric of the provider, instead of a query. Rates and shares lie between 0 and 1, V(latency) is milliseconds.", choices=BUILTINS
+    ),
     "quantile": Option("float", "Which quantile the built-in latency is.", default=0.95, minimum=0.0, maximum=1.0),
     "interval": Option("duration", "Time between two measurements."),
     "initial_delay": Option("duration", "Time before the first measurement.", default="0s", aliases=("initialDelay",)),
@@ -266,7 +268,7 @@ def _refuse(metric: Metric, where: str) -> None:
     one_number = metric.reduce or relative or metric.minimum is not None or metric.maximum is not None
     if one_number and any(condition.wants_list for condition in metric.conditions):
         raise no("a condition asks for all series, but reduce, threshold_range, max_ratio and max_delta mean one number", "Keep one of the two.")
-    fill(metric.query, {name: "x" for name in PLACEHOLDERS}, str, f"{where}.query")
+    fill(metric.query, dict.fromkeys(PLACEHOLDERS, "x"), str, f"{where}.query")
 
 
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")

@@ -118,8 +118,8 @@ def test_the_sentence() -> None:
     errors = Metric.from_options({"name": "error-rate", "builtin": "error_rate", "max_ratio": 2}, "m")
     verdict = judge(errors, series(0.063, n=318), series(0.001, n=9120))
     assert verdict == Verdict(BAD, "error-rate of the canary 6.3 % (n 318) against 0.1 % of stable: more than 2x", 0.063, 0.001, "at most 2x stable", 318)
-    latency = Metric.from_options({"name": "p95", "builtin": "latency", "max_delta": 0.01, "baseline": "before"}, "m")
-    assert judge(latency, series(0.041), series(0.038)).reason == "p95 of the canary 41 ms against 38 ms before the release: not more than 10 ms above"
+    latency = Metric.from_options({"name": "p95", "builtin": "latency", "max_delta": 10, "baseline": "before"}, "m")
+    assert judge(latency, series(41), series(38)).reason == "p95 of the canary 41 ms against 38 ms before the release: not more than 10 ms above"
     assert threshold_text(metric(failure_condition="result > 1", threshold_range={"min": 0})) == "not (result > 1), 0.."
 
 

@@ -1,0 +1,278 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Metrics from Prometheus, and from what speaks its query API (Thanos, Mimir, VictoriaMetrics, OpenShift's monitoring).
+
+Built-in metrics are shares 0..1 (``error_rate``, ``success_rate``, ``cpu_throttling``), requests a second (``request_rate``), milliseconds
+(``latency``), bytes (``memory``) and a number (``restarts``). ``Point.n`` is the number of requests in the window.
+
+An instant query is evaluated at the server's own time. An answer counts only when it is whole: HTTP 200, ``status: success``, no warnings,
+values in the API's own spelling, and a newest sample younger than two scrapes. Source: the HTTP API of Prometheus 2.x, ``/api/v1/query``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Optional
+
+from ..clients import exposition
+from ..clients.http import CONNECTION, Response, connection, fetch, parse
+from ..core.errors import ConfigError, NoData, Unavailable, Unsupported, unknown
+from ..core.metric import render, window_labels
+from ..core.model import Point, Sample, Series, Window
+from ..core.options import Option, Options
+from ..core.promql import selectors
+from ..core.units import duration, show_duration
+
+PAST = 30.0
+"""A window that ended more than this many seconds ago is asked about at its end, not now."""
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How one source of requests names its series. ``errors`` marks a failed request, ``to_ms`` makes milliseconds of its times.
+
+    ``buckets`` is the histogram of durations, without ``_bucket``; empty where there is none.
+    """
+
+    requests: str
+    errors: str
+    buckets: str = ""
+    to_ms: float = 1000.0
+
+
+CONVENTIONS: Mapping[str, Convention] = {
+    "envoy": Convention("envoy_cluster_upstream_rq_xx", 'envoy_response_code_class="5"', "envoy_cluster_upstream_rq_time", 1.0),
+    "generic": Convention("http_requests_total", 'code=~"5.."', "http_request_duration_seconds"),
+    "haproxy": Convention("haproxy_server_http_responses_total", 'code="5xx"'),
+    "istio": Convention("istio_requests_total", 'response_code=~"5.."', "istio_request_duration_milliseconds", 1.0),
+    "nginx_ingress": Convention("nginx_ingress_controller_requests", 'status=~"5.."', "nginx_ingress_controller_request_duration_seconds"),
+    "traefik": Convention("traefik_service_requests_total", 'code=~"5.."', "traefik_service_request_duration_seconds"),
+}
+
+
+class PrometheusMetrics:
+    """The MetricProvider port over one Prometheus. ``lag``: seconds the newest sample may be behind; ``clock``: seconds since the epoch."""
+
+    SUMMARY: ClassVar[str] = "A Prometheus server, or anything that answers its query API."
+    OPTIONS: ClassVar[Options] = {
+        "url": Option("str", "Where the server listens, such as V(http://prometheus:9090). A path before C(/api/v1) is kept.", required=True),
+        **CONNECTION,
+        "scrape_interval": Option("duration", "How often the server scrapes. Data older than two scrapes is an error.", default="15s"),
+        "allow_partial": Option("bool", "Accept answers with warnings: the server did not see everything.", default=False),
+        "convention": Option("str", "Whose series the built-in metrics read.", default="generic", choices=tuple(CONVENTIONS)),
+        "errors": Option("str", "Label matcher of a failed request, where it differs from the convention's, such as V(status=~\"5..\")."),
+        "selectors": Option(
+            "dict", "Label matchers of each track's requests, such as V(canary: 'job=\"shop\",track=\"canary\"'). For built-in metrics.", default={}, open=True
+        ),
+        "container_selectors": Option(
+            "dict", "Label matchers of each track's containers, for V(memory), V(restarts) and V(cpu_throttling).", default={}, open=True
+        ),
+    }
+
+    def __init__(
+        self, url: str, access: Mapping[str, Any], *, scrape_interval: float = 15.0, allow_partial: bool = False, convention: Optional[Convention] = None,
+        selectors_by_track: Optional[Mapping[str, str]] = None, containers_by_track: Optional[Mapping[str, str]] = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.lag = scrape_interval
+        self._access = dict(access)
+        self._allow_partial = allow_partial
+        self._convention = convention or CONVENTIONS["generic"]
+        self._selectors = dict(selectors_by_track or {})
+        self._containers = dict(containers_by_track or {})
+        self._clock = clock
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> PrometheusMetrics:
+        """``tracks`` does not matter here: series are found by their labels."""
+        if "?" in options["url"]:
+            raise ConfigError("the URL of a server holds no query", where="prometheus.url")
+        parse(options["url"])
+        convention = CONVENTIONS[options.get("convention", "generic")]
+        if options.get("errors"):
+            convention = Convention(convention.requests, options["errors"], convention.buckets, convention.to_ms)
+        return cls(
+            options["url"], connection(options), scrape_interval=duration(options.get("scrape_interval", "15s")),
+            allow_partial=options.get("allow_partial", False), convention=convention,
+            selectors_by_track=options.get("selectors"), containers_by_track=options.get("container_selectors"),
+        )  # fmt: skip
+
+    def probe(self) -> None:
+        """Ask for a constant. Raises Unavailable, ConfigError."""
+        self._evaluate("vector(1)", None)
+
+    def query(self, query: str, window: Window) -> Series:
+        """The answer to ``query`` with its placeholders filled, or to ``window.builtin``.
+
+        Raises NoData; Unavailable (no whole and fresh answer, an empty label); Unsupported; ConfigError (the query does not parse, no selector).
+        """
+        labels = window_labels(window)
+        asked = self._builtin(window, labels) if window.builtin else render(query, labels, "query")
+        behind = self._clock() - window.end
+        answer = self._evaluate(asked, behind if behind > PAST else None)
+        if behind <= PAST:
+            self._check_fresh(asked, answer.now)
+        counts = self._counted(window, labels)
+        n = self._requests(counts, behind) if counts else None
+        samples = tuple(Sample((Point(point.time, point.value, n),), sample.labels) for sample in answer.samples for point in sample.points)
+        return Series(samples, answer.partial, asked)
+
+    def _builtin(self, window: Window, labels: Mapping[str, str]) -> str:
+        """The query of a built-in metric. A numerator that never counted is 0, a denominator that is absent stays no data."""
+        kind, span = window.builtin, labels["window"]
+        if kind in ("memory", "restarts", "cpu_throttling"):
+            return self._container_query(kind, window, labels)
+        with_errors = self._selector(self._selectors, "selectors", window, labels)
+        total = f"sum(rate({self._convention.requests}{{{with_errors}}}[{span}]))"
+        failed = f"(sum(rate({self._convention.requests}{{{with_errors},{self._convention.errors}}}[{span}])) or 0 * {total})"
+        if kind == "latency" and self._convention.buckets:
+            buckets = f"sum by (le) (rate({self._convention.buckets}_bucket{{{with_errors}}}[{span}]))"
+            return f"histogram_quantile({window.quantile:g}, {buckets}) * {self._convention.to_ms:g}"
+        queries = {"error_rate": f"{failed} / {total}", "success_rate": f"1 - {failed} / {total}", "request_rate": total}
+        if kind not in queries:
+            raise Unsupported(f"no built-in metric {kind} for this convention", where="prometheus", do="Write a query.")
+        return queries[kind]
+
+    def _container_query(self, kind: str, window: Window, labels: Mapping[str, str]) -> str:
+        selector, span = self._selector(self._containers, "container_selectors", window, labels), labels["window"]
+        if kind == "memory":
+            return f"max(container_memory_working_set_bytes{{{selector}}})"
+        if kind == "restarts":
+            return f"sum(increase(kube_pod_container_status_restarts_total{{{selector}}}[{span}]))"
+        parts = [f"sum(rate(container_cpu_cfs_{name}_total{{{selector}}}[{span}]))" for name in ("throttled_periods", "periods")]
+        return " / ".join(parts)
+
+    def _selector(self, known: Mapping[str, str], option: str, window: Window, labels: Mapping[str, str]) -> str:
+        if window.track not in known:
+            raise unknown("track", window.track, known, where=f"prometheus.{option}")
+        return render(str(known[window.track]), labels, f"prometheus.{option}.{window.track}")
+
+    def _counted(self, window: Window, labels: Mapping[str, str]) -> str:
+        """The query for how many requests a built-in metric was made from; empty where it is not made from requests."""
+        if window.builtin not in ("error_rate", "success_rate", "request_rate", "latency"):
+            return ""
+        name = f"{self._convention.buckets}_count" if window.builtin == "latency" else self._convention.requests
+        return f"sum(increase({name}{{{self._selector(self._selectors, 'selectors', window, labels)}}}[{labels['window']}]))"
+
+    def _requests(self, query: str, behind: float) -> Optional[int]:
+        try:
+            answer = self._evaluate(query, behind if behind > PAST else None)
+        except NoData:
+            return None
+        value = answer.samples[0].points[0].value
+        return int(value + 0.5) if math.isfinite(value) else None
+
+    def _check_fresh(self, query: str, now: float) -> None:
+        """Raise Unavailable when every series that the query reads has stopped: a range still holds old samples for a while."""
+        read = selectors(query)
+        newest = -math.inf
+        for selector in read:
+            try:
+                newest = max(newest, self._evaluate(f"max(timestamp({selector}))", None).samples[0].points[0].value)
+            except NoData:
+                continue
+            if now - newest <= 2 * self.lag:
+                return
+        if read:
+            age = show_duration(now - newest) + " old" if math.isfinite(newest) else "gone"
+            raise Unavailable(
+                f"the newest sample is {age}, more than two scrapes ({show_duration(2 * self.lag)})", where=f"{self.url} {read[0][:120]}",
+                do="Is the target still scraped? Set scrape_interval to what the server uses.",
+            )  # fmt: skip
+
+    def _evaluate(self, query: str, behind: Optional[float]) -> _Answer:
+        """An instant query: now, or ``behind`` seconds before the server's now."""
+        fields = {"query": query}
+        if behind is not None:
+            fields["time"] = f"{self._evaluate('vector(0)', None).now - behind:.3f}"
+        response = fetch(f"{self.url}/api/v1/query?{urllib.parse.urlencode(fields)}", **self._access)
+        return _read(response, self.url, self._allow_partial)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A whole reply. ``now`` is the time of evaluation by the server's clock."""
+
+    samples: tuple[Sample, ...]
+    now: float
+    partial: str
+
+
+def _read(response: Response, where: str, allow_partial: bool) -> _Answer:
+    """A reply taken apart. Anything that is not exactly what the API promises is Unavailable; a query that it refuses is a ConfigError."""
+
+    def wrong(what: str) -> Unavailable:
+        return Unavailable(what, where=where)
+
+    try:
+        reply = json.loads(response.body.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        kind = response.headers.get("content-type", "of no type")[:60]
+        raise wrong(f"HTTP {response.status} with a body that is not JSON ({kind}); a login page, perhaps") from None
+    if not isinstance(reply, dict) or reply.get("status") not in ("success", "error"):
+        raise wrong(f"HTTP {response.status} with JSON that is not an answer of the query API")
+    if reply["status"] == "error":
+        text = f"{reply.get('errorType')}: {str(reply.get('error'))[:300]}"
+        if reply.get("errorType") == "bad_data":
+            raise ConfigError(f"the server refuses the query: {text}", where=where)
+        raise wrong(f"the server could not answer: {text}")
+    if response.status != 200:
+        raise wrong(f"HTTP {response.status}")
+    warnings = reply.get("warnings") or []
+    partial = "; ".join(str(item) for item in warnings) if isinstance(warnings, list) else str(warnings)
+    data = reply.get("data")
+    if not isinstance(data, dict) or "result" not in data:
+        raise wrong("a successful answer without a result")
+    samples = _samples(data, wrong)
+    if not samples and partial and not allow_partial:
+        raise wrong(f"no data, and the answer is partial: {partial[:200]}")
+    if not samples:
+        raise NoData("the query returned no series", where=where)
+    return _Answer(samples, samples[0].points[0].time, "" if allow_partial else partial)
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _samples(data: Mapping[str, Any], wrong: Callable[[str], Unavailable]) -> tuple[Sample, ...]:
+    kind, result = data.get("resultType"), data["result"]
+    if kind == "scalar":
+        return (Sample((_point(result, wrong),)),)
+    if kind != "vector":
+        raise wrong(f"the query returns a {str(kind)[:20]}, not one value per series")
+    if result is None:
+        return ()
+    if not isinstance(result, list):
+        raise wrong("the result is not a list")
+    samples = []
+    for entry in result:
+        if not isinstance(entry, dict) or not isinstance(entry.get("metric"), dict):
+            raise wrong("a series without labels")
+        if "value" not in entry:
+            raise wrong("a series without a value (a native histogram?)")
+        samples.append(Sample((_point(entry["value"], wrong),), {str(name): str(value) for name, value in entry["metric"].items()}))
+    return tuple(samples)
+
+
+def _point(pair: Any, wrong: Callable[[str], Unavailable]) -> Point:
+    """``[time, "value"]``. The value is a string in the API's own spelling; a number that only looks like one is refused."""
+    if not isinstance(pair, list) or len(pair) != 2 or isinstance(pair[0], bool) or not isinstance(pair[0], (int, float)):
+        raise wrong("a value that is not [time, value]")
+    moment, text = pair
+    if text is None:
+        raise NoData("the value is null")
+    try:
+        value = exposition.number(text) if isinstance(text, str) else None
+    except ValueError:
+        value = None
+    if value is None or (math.isinf(value) and "inf" not in str(text).lower()):
+        raise wrong(f"{str(text)[:40]!r} is not a value")
+    return Point(float(moment), value)

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A real Prometheus server that scrapes two tracks of a made-up shop every second."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import pathlib
+import shutil
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
+
+BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0)
+
+
+@dataclass
+class Traffic:
+    """What a track serves: requests a second, the share that fails, and how long each takes (seconds)."""
+
+    rate: float = 100.0
+    failing: float = 0.0
+    seconds: float = 0.03
+    since: float = field(default_factory=time.monotonic)
+
+    def lines(self, labels: str) -> str:
+        total = int(self.rate * (time.monotonic() - self.since)) + 1000
+        bad = int(total * self.failing)
+        text = f'http_requests_total{{{labels},code="200"}} {total - bad}\n'
+        if self.failing:
+            text += f'http_requests_total{{{labels},code="503"}} {bad}\n'
+        for bound in BUCKETS:
+            text += f'http_request_duration_seconds_bucket{{{labels},le="{bound}"}} {total if self.seconds <= bound else 0}\n'
+        text += f'http_request_duration_seconds_bucket{{{labels},le="+Inf"}} {total}\n'
+        return text + f"http_request_duration_seconds_count{{{labels}}} {total}\nhttp_request_duration_seconds_sum{{{labels}}} {total * self.seconds}\n"
+
+
+class Exporter:
+    """``/stable`` and ``/canary`` in the exposition format. A track that is None answers 503: its target is down."""
+
+    def __init__(self) -> None:
+        self.tracks: dict[str, Traffic | None] = {"stable": Traffic(), "canary": Traffic()}
+        exporter = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                track = exporter.tracks.get(self.path.strip("/"))
+                body = track.lines('job_name="shop"').encode() if track else b""
+                self.send_response(200 if track else 503)
+                self.send_header("content-type", "text/plain; version=0.0.4")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_args: object) -> None:
+                """Quiet."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class Prometheus:
+    """The server as a child process, its data in ``folder``."""
+
+    def __init__(self, folder: pathlib.Path, exporter: Exporter) -> None:
+        binary = shutil.which("prometheus")
+        assert binary, "the program prometheus is not installed (Debian: apt-get install prometheus)"
+        jobs = [
+            {"job_name": track, "scrape_interval": "1s", "scrape_timeout": "1s", "metrics_path": f"/{track}",
+             "static_configs": [{"targets": [f"127.0.0.1:{exporter.port}"], "labels": {"track": track}}]}
+            for track in exporter.tracks
+        ]  # fmt: skip
+        (folder / "prometheus.yml").write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = (folder / "log").open("wb")
+        self.process = subprocess.Popen(
+            [binary, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{self.port}"],
+            stdout=self._log, stderr=self._log,
+        )  # fmt: skip
+        wait_until(self._ready, 30, lambda: (folder / "log").read_text()[-2000:])
+
+    def _ready(self) -> bool:
+        assert self.process.poll() is None, "prometheus ended by itself"
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._log.close()
+
+
+def wait_until(true: Callable[[], bool], seconds: float, says: Callable[[], str] = lambda: "") -> None:
+    """Wait until ``true`` holds; fail with ``says`` when it does not within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds} s {says()}"
+        time.sleep(0.1)

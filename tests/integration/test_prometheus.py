@@ -1,0 +1,160 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Prometheus provider and the bake against a real Prometheus server that scrapes an exporter every second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import SystemClock
+from ansible_collections.progressive.delivery.plugins.module_utils.core.bake import BakeResult, Ports, bake
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, NoData, Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.metric import Metric
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase, Window
+from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusMetrics
+from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Exporter, Prometheus, Traffic, wait_until
+
+OPTIONS = {"scrape_interval": "1s", "timeout": "5s", "selectors": {"stable": 'track="${track}"', "canary": 'track="${track}"'}}
+
+
+@pytest.fixture(scope="module")
+def exporter() -> Iterator[Exporter]:
+    running = Exporter()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def provider(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusMetrics]:
+    server = Prometheus(tmp_path_factory.mktemp("prometheus"), exporter)
+    made = PrometheusMetrics.from_options(validate({"url": server.url, **OPTIONS}, PrometheusMetrics.OPTIONS, "prometheus"), {})
+    try:
+        made.probe()
+        wait_until(lambda: answers(made, "rate(http_requests_total[5s])"), 20)
+        yield made
+    finally:
+        server.close()
+    with pytest.raises(Unavailable, match="Connection refused"):
+        made.query("up", window())
+
+
+def window(seconds: float = 5.0, **fields: Any) -> Window:
+    now = time.time()
+    return Window(fields.pop("track", "canary"), now - seconds, now, {"version": "2"}, **fields)
+
+
+def answers(provider: PrometheusMetrics, query: str) -> bool:
+    try:
+        return bool(provider.query(query, window()).samples)
+    except DeliveryError:
+        return False
+
+
+def value(provider: PrometheusMetrics, query: str, **fields: Any) -> float:
+    [sample] = provider.query(query, window(**fields)).samples
+    return sample.points[0].value
+
+
+def test_answers_of_every_kind(provider: PrometheusMetrics) -> None:
+    assert value(provider, 'up{track="canary"}') == 1.0
+    assert value(provider, "scalar(sum(up))") == 2.0
+    # 100 requests a second, once the window is full of scrapes
+    wait_until(lambda: 75 < value(provider, "sum(rate(http_requests_total{track='${track}'}[${window}]))") < 125, 10)
+    assert {sample.labels["track"] for sample in provider.query("up", window()).samples} == {"stable", "canary"}
+    assert str(value(provider, "vector(0) / 0")) == "nan"
+    assert value(provider, "vector(1) / 0") == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("no_such_metric", NoData),
+        ('up{track="other"}', NoData),
+        ("rate(http_requests_total[5s]", ConfigError),
+        ("rate(http_requests_total)", ConfigError),
+        ("http_requests_total[5s]", Unavailable),
+        ('"text"', Unavailable),
+        ("up * on (job_nome) http_requests_total", Unavailable),
+        ('up{track="${workload}"}', Unavailable),
+    ],
+)
+def test_what_is_no_answer(provider: PrometheusMetrics, query: str, error: type[DeliveryError]) -> None:
+    with pytest.raises(error):
+        provider.query(query, window())
+
+
+def test_builtins_and_how_many_requests_they_come_from(provider: PrometheusMetrics, exporter: Exporter) -> None:
+    exporter.tracks["canary"] = Traffic(rate=200, failing=0.1, seconds=0.3)
+    wait_until(lambda: answers(provider, 'http_requests_total{track="canary",code="503"}'), 10)
+    wait_until(lambda: value(provider, "", builtin="error_rate") > 0.05, 15)
+    [sample] = provider.query("", window(builtin="error_rate")).samples
+    assert sample.points[0].value == pytest.approx(0.1, abs=0.05)
+    assert 500 < (sample.points[0].n or 0) < 2000
+    assert value(provider, "", builtin="success_rate") == pytest.approx(0.9, abs=0.05)
+    assert value(provider, "", builtin="request_rate") == pytest.approx(200, rel=0.4)
+    wait_until(lambda: 100 < value(provider, "", builtin="latency", quantile=0.5) < 500, 15)
+    # a track that never failed has no series of failures: 0, not no data
+    assert value(provider, "", builtin="error_rate", track="stable") == 0.0
+    with pytest.raises(NoData):
+        provider.query("", window(builtin="error_rate", seconds=1.0))  # one scrape holds no rate
+
+
+def test_a_track_without_traffic_is_no_data(provider: PrometheusMetrics, exporter: Exporter) -> None:
+    exporter.tracks["canary"] = Traffic(rate=0)
+    metric = Metric.from_options({"name": "errors", "builtin": "error_rate", "failure_condition": "result > 0.01", "no_data_timeout": "3s"}, "m")
+    wait_until(lambda: str(value(provider, "", builtin="error_rate")) == "nan", 15)
+    result = watch(provider, metric, 4.0)
+    assert (result.phase, result.no_data) == (Phase.INCONCLUSIVE, True)
+
+
+def test_a_target_that_went_away_is_stale(provider: PrometheusMetrics, exporter: Exporter) -> None:
+    exporter.tracks["canary"] = Traffic()
+    wait_until(lambda: answers(provider, 'sum(rate(http_requests_total{track="canary"}[30s]))'), 15)
+    exporter.tracks["canary"] = None
+    asked = 'sum(rate(http_requests_total{track="canary"}[30s]))'
+    wait_until(lambda: not answers(provider, asked), 10)
+    # the server itself still answers with a number made of old samples
+    still = PrometheusMetrics(provider.url, {}, scrape_interval=1e6)
+    with pytest.raises((Unavailable, NoData)):
+        provider.query(asked, window())
+    assert still._evaluate(asked, None).samples[0].points[0].value > 0
+    exporter.tracks["canary"] = Traffic()
+    wait_until(lambda: answers(provider, 'up{track="canary"} == 1'), 10)
+
+
+def test_the_past_is_asked_about_at_its_end(provider: PrometheusMetrics) -> None:
+    then = Window("stable", time.time() - 3700, time.time() - 3600)
+    with pytest.raises(NoData):
+        provider.query("up", then)  # the server was not there an hour ago
+
+
+def test_the_own_clock_does_not_matter(provider: PrometheusMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    off = PrometheusMetrics(provider.url, {}, scrape_interval=1.0, clock=lambda: time.time() + 600)
+    asked = Window("canary", time.time() + 595, time.time() + 600)
+    assert off.query("sum(rate(http_requests_total[5s]))", asked).samples[0].points[0].value > 0
+
+
+def watch(provider: PrometheusMetrics, metric: Metric, seconds: float) -> BakeResult:
+    ports = Ports(lambda one, asked: provider.query(one.query, asked), SystemClock(), lag=lambda one: provider.lag)
+    return bake((metric,), ports, duration=seconds, interval=1.0)
+
+
+def test_a_bake_of_a_good_and_of_a_bad_version(provider: PrometheusMetrics, exporter: Exporter) -> None:
+    options = {"name": "errors", "builtin": "error_rate", "max_ratio": 2, "failure_condition": "result > 0.02", "min_requests": 50}
+    metric = Metric.from_options(options, "m")
+    exporter.tracks["canary"] = Traffic()
+    wait_until(lambda: answers(provider, "sum(increase(http_requests_total{track='canary'}[3s])) > 50"), 15)
+    good = watch(provider, metric, 6.0)
+    assert good.phase is Phase.SUCCESSFUL, good
+    assert good.metrics[0].tally.successful >= 1
+    exporter.tracks["canary"] = Traffic(failing=0.2)
+    bad = watch(provider, metric, 60.0)
+    assert bad.phase is Phase.FAILED, bad
+    assert bad.seconds < 20
+    assert "against 0 % of stable" in bad.reason
