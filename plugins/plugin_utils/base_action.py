@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, ClassVar, Optional
@@ -24,7 +23,7 @@ from ansible.utils.display import Display
 
 from ..module_utils.clients.clock import SystemClock
 from ..module_utils.core.errors import DeliveryError, Interrupted
-from ..module_utils.core.options import argument_spec
+from ..module_utils.core.options import argument_spec, given
 from ..module_utils.entry.context import Context
 from ..module_utils.entry.module import who
 from ..module_utils.entry.run import Run
@@ -45,8 +44,8 @@ class DeliveryAction(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        _, given = self.validate_argument_spec(argument_spec(self.verb.OPTIONS))
-        params = {**dict.fromkeys(self.verb.OPTIONS), **{name: value for name, value in given.items() if value is not None}}
+        _, arguments = self.validate_argument_spec(argument_spec(self.verb.OPTIONS))
+        params = {**dict.fromkeys(self.verb.OPTIONS), **given(arguments)}
         with Lifeline().held() as lifeline:
             context = self.context(task_vars, lifeline)
             try:
@@ -101,6 +100,3 @@ def responsible(task_vars: Mapping[str, Any]) -> str:
     return who()
 
 
-def same_interpreter(interpreter: str) -> bool:
-    """Whether a host's interpreter setting means this very Python, or none is set."""
-    return not interpreter or interpreter.startswith("auto") or os.path.realpath(interpreter) == os.path.realpath(sys.executable)

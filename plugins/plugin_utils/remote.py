@@ -1,41 +1,121 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ports whose files or sockets live on another host: the same adapter, shipped there as a module, one Ansible connection per host."""
+"""Ports whose files or sockets live on another host: the same adapter, called there as a module, over that host's own connection.
+
+Right here or shipped, in one rule: a host with a local connection, no become and our own interpreter (or none set) is this process.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Optional
 
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.core.codec import decode, encode
 from ..module_utils.core.errors import ConfigError
-from ..module_utils.core.ports import StateStore, TrafficRouter
+from ..module_utils.core.fleet import Fleet
+from ..module_utils.core.model import Capability, Observation, Routes
+from ..module_utils.core.ports import StateStore, Stored, TrafficRouter
 from ..module_utils.entry import build
+from .host import Host
 
 
 class Remote:
-    """Builds ports for one task: right here where the host is this one, else over the host's own connection."""
+    """Builds ports for one task: in this process where it can, else on the hosts that hold the socket or file."""
 
     def __init__(self, action: ActionBase, task_vars: Mapping[str, Any]) -> None:
         self._action = action
         self._vars = task_vars
 
     def store(self, options: Mapping[str, Any], name: str) -> StateStore:
-        self._only_here(options, "rollout_store")
-        return build.local_store(options, name)
+        """The store, on the host that its options name or on the one that coordinates."""
+        [(_kind, inner)] = options.items()
+        chosen = (inner or {}).get("host") or self._vars.get("rollout_coordinator") or "localhost"
+        host = None if chosen == "localhost" else Host(self._action, self._vars, str(chosen))
+        if host is None or is_here(host):
+            return build.local_store(options, name)
+        return RemoteStore(host, options, name)
 
     def router(self, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> TrafficRouter:
-        self._only_here(options, "rollout_router")
-        return build.local_router(options, tracks)
+        """The router; over several hosts they are one."""
+        [(kind, inner)] = options.items()
+        names = self._expanded((inner or {}).get("hosts") or [])
+        hosts = [Host(self._action, self._vars, name) for name in names]
+        if not hosts:
+            return build.local_router(options, tracks)
+        alone = {kind: {key: value for key, value in inner.items() if key != "hosts"}}
+        routers = {host.name: build.local_router(alone, tracks) if is_here(host) else RemoteRouter(host, alone, tracks) for host in hosts}
+        return Fleet(routers) if len(routers) > 1 else next(iter(routers.values()))
 
-    def _only_here(self, options: Mapping[str, Any], where: str) -> None:
-        for kind, inner in options.items():
-            host = (inner or {}).get("host")
-            if host and str(self._hostvars(host).get("ansible_connection", "ssh")) != "local":
-                raise ConfigError(f"{kind} on {host} is another machine", where=where, do="Use a path of the controller.")
+    def _expanded(self, names: list[str]) -> list[str]:
+        """Groups as their hosts, each host once, in order."""
+        groups = self._vars.get("groups") or {}
+        found: dict[str, None] = {}
+        for name in names:
+            if name in groups and not groups[name]:
+                raise ConfigError(f"group {name!r} has no hosts", where="rollout_router.hosts")
+            for host in groups.get(name, [name]):
+                found[host] = None
+        return list(found)
 
-    def _hostvars(self, host: str) -> Mapping[str, Any]:
-        found = (self._vars.get("hostvars") or {}).get(host)
-        return found or {}
+
+def is_here(host: Host) -> bool:
+    """Whether this very process can do what a module on ``host`` would do."""
+    interpreter = str(host.variables.get("ansible_python_interpreter") or "")
+    same = not interpreter or interpreter.startswith("auto") or os.path.realpath(interpreter) == os.path.realpath(sys.executable)
+    return host.transport == "local" and not host.variables.get("ansible_become") and same
+
+
+class RemoteRouter:
+    """The TrafficRouter port of one load balancer's host. Each call is one module run there."""
+
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    resolution: ClassVar[int] = 100
+
+    def __init__(self, host: Host, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> None:
+        self._host = host
+        self._options = dict(options)
+        self._tracks = {track: list(hosts) for track, hosts in tracks.items()}
+        told = self._call("describe")
+        # What a router can do depends on its options: the host's own adapter says it.
+        vars(self).update(capabilities=frozenset(Capability(item) for item in told["capabilities"]), resolution=int(told["resolution"]))
+
+    def read(self) -> Routes:
+        return decode(Routes, self._call("read"), self._host.name)
+
+    def write(self, want: Routes) -> None:
+        self._call("write", want)
+
+    def observe(self, want: Routes) -> Observation:
+        return decode(Observation, self._call("observe", want), self._host.name)
+
+    def release(self) -> None:
+        self._call("release")
+
+    def _call(self, method: str, routes: Optional[Routes] = None) -> Any:
+        port = {"method": method, **({} if routes is None else {"routes": encode(routes)})}
+        return self._host.run("progressive.delivery.traffic", {"router": self._options, "tracks": self._tracks, "port": port})["answer"]
+
+
+class RemoteStore:
+    """The StateStore port on the disk of another host."""
+
+    def __init__(self, host: Host, options: Mapping[str, Any], name: str) -> None:
+        self._host = host
+        self._options = dict(options)
+        self._name = name
+
+    def load(self, key: str) -> Optional[Stored]:
+        found = self._call({"method": "load", "key": key})
+        return None if found is None else Stored(found["value"], found["token"])
+
+    def save(self, key: str, value: Mapping[str, Any], expect: Optional[str]) -> str:
+        return str(self._call({"method": "save", "key": key, "value": dict(value), **({} if expect is None else {"expect": expect})}))
+
+    def _call(self, port: dict[str, Any]) -> Any:
+        port = {**port, "store": self._options, "name": self._name}
+        return self._host.run("progressive.delivery.release", {"operation": "port", "port": port})["answer"]

@@ -121,25 +121,34 @@ def validate(value: Any, options: Options, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"expected a mapping, got {_kind(value)}", where=where)
     by_alias = {alias: name for name, option in options.items() for alias in option.aliases}
-    given: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, item in value.items():
         name = by_alias.get(key, key)
         if name not in options:
             raise unknown("option", str(key), options, where=where)
-        if name in given and given[name] is not None and item is not None:
+        if name in found and found[name] is not None and item is not None:
             raise ConfigError(f"{name} is given twice", where=where, do=f"Keep one of {name} and its alias {key}.")
         if item is not None:
-            given[name] = item
+            found[name] = item
     result: dict[str, Any] = {}
     for name, option in options.items():
         path = f"{where}.{name}" if where else name
-        if name in given:
-            result[name] = check(given[name], option, path)
+        if name in found:
+            result[name] = check(found[name], option, path)
         elif option.required:
             raise ConfigError(f"{name} is missing", where=where, do=option.description)
         elif option.default is not None:
             result[name] = check(option.default, option, path)
     return result
+
+
+def given(value: Any) -> Any:
+    """``value`` without the options that Ansible fills in as None, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: given(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [given(item) for item in value]
+    return value
 
 
 def one_key(value: Any, options: Options, where: str, kind: str) -> tuple[str, Any]:
@@ -148,14 +157,14 @@ def one_key(value: Any, options: Options, where: str, kind: str) -> tuple[str, A
         value = {value: {}}
     if not isinstance(value, Mapping):
         raise ConfigError(f"expected one {kind} with its options, got {_kind(value)}", where=where)
-    given = {key: item for key, item in value.items() if item is not None}
-    for key in given:
+    named = {key: item for key, item in value.items() if item is not None}
+    for key in named:
         if key not in options:
             raise unknown(kind, str(key), options, where=f"{where}.{key}" if where else str(key))
-    if len(given) != 1:
-        found = ", ".join(sorted(given)) or "none"
+    if len(named) != 1:
+        found = ", ".join(sorted(map(str, named))) or "none"
         raise ConfigError(f"exactly one {kind} is wanted, found {found}", where=where, do=f"Known: {', '.join(sorted(options))}.")
-    [(key, item)] = given.items()
+    [(key, item)] = named.items()
     return key, check(item, options[key], f"{where}.{key}" if where else key)
 
 

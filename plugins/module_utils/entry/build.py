@@ -18,7 +18,7 @@ from ..core.ports import MetricProvider, StateStore, TrafficRouter
 from ..core.strategies.brief import Brief, StepSpec
 from ..core.strategies.canary import default_steps
 from ..core.units import duration, percent, show_duration
-from .catalog import PROVIDERS, ROUTERS, STORES, family
+from .catalog import ON, PROVIDERS, ROUTERS, STORES, family
 from .context import Context
 
 Tracks = Mapping[str, "tuple[str, ...]"]
@@ -34,7 +34,7 @@ def router(options: Mapping[str, Any], tracks: Tracks, context: Context) -> Traf
 def local_router(options: Mapping[str, Any], tracks: Tracks) -> TrafficRouter:
     """The router, spoken to from this very host."""
     kind, inner = one_key(options, family(ROUTERS), "router", "router")
-    made: TrafficRouter = ROUTERS[kind].from_options(inner, tracks)
+    made: TrafficRouter = ROUTERS[kind].from_options({name: value for name, value in inner.items() if name not in ON}, tracks)
     return made
 
 

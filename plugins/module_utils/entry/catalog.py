@@ -40,6 +40,13 @@ STORES: dict[str, Any] = {
 }
 
 
+ON: Options = {
+    "hosts": Option("list", "Inventory hosts or groups on which the sockets or files named here are. Default: where the coordinator's tasks run.", elements="str"),
+}
+"""What every router takes beside its own options."""
+
+
 def family(adapters: dict[str, Any]) -> Options:
     """The options of every adapter of one port, one key each."""
-    return {name: Option("dict", adapter.SUMMARY, options=adapter.OPTIONS) for name, adapter in adapters.items()}
+    common = ON if adapters is ROUTERS else {}
+    return {name: Option("dict", adapter.SUMMARY, options={**adapter.OPTIONS, **common}) for name, adapter in adapters.items()}

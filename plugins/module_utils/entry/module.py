@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..clients.clock import SystemClock
 from ..core.errors import DeliveryError
-from ..core.options import argument_spec
+from ..core.options import argument_spec, given
 from .context import Context
 
 
@@ -30,10 +30,9 @@ def who() -> str:
 def main(verb: ModuleType) -> None:
     """Run ``verb`` (a module of ``entry/verbs`` with OPTIONS and run) as an Ansible module."""
     module = AnsibleModule(argument_spec=argument_spec(verb.OPTIONS), supports_check_mode=True)
-    params = {name: value for name, value in module.params.items() if value is not None}
     context = Context(clock=SystemClock(), check_mode=module.check_mode, who=who())
     try:
-        result: dict[str, Any] = verb.run({**dict.fromkeys(verb.OPTIONS), **params}, context)
+        result: dict[str, Any] = verb.run({**dict.fromkeys(verb.OPTIONS), **given(module.params)}, context)
     except DeliveryError as error:
         module.fail_json(msg=str(error), error=type(error).__name__)
     module.exit_json(**result)

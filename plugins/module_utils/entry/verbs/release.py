@@ -31,9 +31,17 @@ from .traffic import observe_all
 
 OPTIONS: Options = {
     **RELEASE_OPTION,
-    "operation": Option("str", "What to do.", required=True, choices=("begin", "next", "checkpoint", "finish", "status", "stretch")),
+    "operation": Option("str", "What to do.", required=True, choices=("begin", "next", "checkpoint", "finish", "status", "stretch", "port")),
     "purpose": Option("str", "With begin: start or continue, only continue, restore stable, or go back to a good version.", default="rollout",
                       choices=("rollout", "resume", "abort", "promote", "rollback")),
+    "port": Option("dict", "One call of the store's port, as the action half makes it on the store's own host.", options={
+        "method": Option("str", "Which.", required=True, choices=("load", "save")),
+        "key": Option("str", "The document.", required=True),
+        "value": Option("dict", "What to save.", open=True),
+        "expect": Option("str", "The token that must still be the current one."),
+        "store": Option("dict", "The store.", required=True, open=True),
+        "name": Option("name", "The release's name.", required=True),
+    }),
     "seen": Option("dict", "With checkpoint: what the verb of this step reported.", open=True),
     "deployed": Option("dict", "With checkpoint: per host of a deploy step, an empty text when it is done, else why not.", open=True),
     "seconds": Option("duration", "With stretch: how long the phase may last; 0 ends it.", default="0s"),
@@ -48,9 +56,20 @@ GRACE = 15.0
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Carry out ``operation``."""
     operations = {"begin": begin, "next": following, "checkpoint": checkpoint, "finish": finish, "status": status, "stretch": stretch}
+    if params["operation"] == "port":
+        return _port(params["port"] or {}, context)
     if not params.get("release"):
         raise ConfigError("release is missing", where="release", do="Pass what progressive.delivery.plan returned.")
     return operations[params["operation"]](params, context)
+
+
+def _port(call: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """One call of the store's port, with its answer as JSON."""
+    store = build.store(call["store"], call["name"], context)
+    if call["method"] == "load":
+        stored = store.load(call["key"])
+        return {"changed": False, "answer": None if stored is None else {"value": dict(stored.value), "token": stored.token}}
+    return {"changed": False, "answer": store.save(call["key"], call["value"], call.get("expect"))}
 
 
 # ---------------------------------------------------------------------------------------------------------------- begin

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, Optional
 
 from ...core.advance import Result
-from ...core.codec import encode
+from ...core.codec import decode, encode
 from ...core.errors import DeliveryError, Fenced, Interrupted, TimedOut, Unavailable
 from ...core.model import Capability, Member, Observation, Routes, Settlement
 from ...core.options import Option, Options
@@ -32,6 +32,10 @@ ROUTER: Options = {
 OPTIONS: Options = {
     **RELEASE_OPTION,
     **ROUTER,
+    "port": Option("dict", "One call of the router's port, as the action half makes it on a load balancer's own host.", options={
+        "method": Option("str", "Which.", required=True, choices=("describe", "read", "write", "observe", "release")),
+        "routes": Option("dict", "The routes it is about.", open=True),
+    }),
     "weights": Option("dict", "Percent of the requests per track; they sum to 100.", open=True),
     "drained": Option("list", "Servers to keep out of rotation.", elements="str"),
     "propagation_timeout": Option("duration", "The longest wait until the data plane does what it was told.", default="60s"),
@@ -58,6 +62,8 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         return _for_release(params, context)
     tracks = {track: tuple(servers) for track, servers in (params.get("tracks") or {}).items()}
     router = build.router(params["router"], tracks, context)
+    if params.get("port"):
+        return _port(router, params["port"], context)
     before = router.read()
     want = _wanted(params, before, tracks)
     limits = Limits(duration(params["propagation_timeout"]), duration(params["drain_timeout"]))
@@ -70,6 +76,20 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     cut = _drain(router, want, out, limits, context) if out else 0
     return {**result, "measured": encode(settlement.measured), "requests": settlement.requests, "settled": settlement.settled,
             "reason": settlement.why, "in_flight": cut}
+
+
+def _port(router: TrafficRouter, call: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """One call of the port, with its answer as JSON."""
+    routes = decode(Routes, call["routes"], "port.routes") if call.get("routes") else None
+    if call["method"] == "describe":
+        return {"changed": False, "answer": {"capabilities": encode(sorted(router.capabilities)), "resolution": router.resolution}}
+    if call["method"] == "read":
+        return {"changed": False, "answer": encode(router.read())}
+    if call["method"] == "observe" and routes is not None:
+        return {"changed": False, "answer": encode(router.observe(routes))}
+    if not context.check_mode:
+        router.write(routes) if routes is not None else router.release()
+    return {"changed": True, "answer": None}
 
 
 def _wanted(params: Mapping[str, Any], before: Routes, tracks: Mapping[str, tuple[str, ...]]) -> Routes:
