@@ -229,6 +229,7 @@ def test_a_server_of_no_track_is_refused_unless_it_is_a_backup(farm, start):
     router(plane).write(split(20))
     with pytest.raises(ConfigError, match="web4 takes traffic and belongs to no track"):
         router(plane, {"stable": ("web1", "web2"), "canary": ("web3",)}).read()
+    assert "web4" in router(plane, {"stable": ("web1", "web2"), "canary": ("web3",)}).observe(split(20)).why
 
 
 def test_hosts_may_have_other_names_in_haproxy(farm, start):

@@ -128,20 +128,21 @@ def order(tracks: Tracks, servers: Servers, targets: Mapping[str, Target]) -> tu
 
 def lacking(want: Routes, tracks: Tracks, servers: Servers) -> str:
     """What is not as wanted, in words; empty when nothing is."""
-    targets, _error = plan(want, tracks, servers)
-    for host, target in targets.items():
-        if target.state and (target.state == "ready") != (servers[host].forced == "ready"):
-            return f"{host} is {servers[host].state}, not {'in service' if target.state == 'ready' else 'drained'}"
+    wanted_members = [member for members in want.members.values() for member in members]
+    for member in wanted_members:
+        if bool(member.ramp) != (servers[member.name].forced == "ready"):
+            return f"{member.name} is {servers[member.name].state}, not {'in service' if member.ramp else 'drained'}"
     live = shares(sums(tracks, servers))
     for track, wanted in want.weights.items():
         found = live.get(track, Fraction(0))
         if not reached(wanted, found):
-            out = [f"{host} {servers[host].state}" for host in tracks.get(track, ()) if servers[host].state != "up"]
-            return f"{track} has {show_percent(found)} instead of {show_percent(wanted)}" + (f" ({', '.join(out)})" if out else "")
-    for member in (member for members in want.members.values() for member in members if member.ramp not in (0, FULL)):
-        wanted_weight = targets[member.name].weight
-        if wanted_weight != servers[member.name].weight:
-            return f"{member.name} has weight {servers[member.name].weight} instead of {wanted_weight}"
+            out = [f"{host} {server.state}" for host, server in servers.items() if server.state != "up"]
+            return f"{track} has {show_percent(found)} instead of {show_percent(wanted)}" + (f" ({', '.join(out[:5])})" if out else "")
+    if any(member.ramp not in (0, FULL) for member in wanted_members):
+        targets, _error = plan(want, tracks, servers)
+        for host, target in targets.items():
+            if target.weight not in (None, servers[host].weight):
+                return f"{host} has weight {servers[host].weight} instead of {target.weight}"
     return ""
 
 

@@ -145,10 +145,12 @@ class HaproxyRouter:
         tracks = self._wanted(want)
         info, state, stat = self._client.ask(["show info", f"show servers state {self._backend}", stat_command(self._backend)])
         rows = parse_stats(stat, self._client.endpoint)
-        servers = self._by_host(parse_servers(state, self._client.endpoint), tracks, rows)
+        found = parse_servers(state, self._client.endpoint)
+        servers = self._by_host(found, tracks)
+        strays = self._strays(found, servers, rows)
         by_name = {row["svname"]: row for row in rows}
         counters = {host: by_name.get(server.name, {}) for host, server in servers.items()}
-        why = pool.lacking(want, tracks, servers)
+        why = f"{strays} takes traffic and belongs to no track" if strays else pool.lacking(want, tracks, servers)
         return Observation(
             applied=not why,
             why=why,
@@ -183,24 +185,29 @@ class HaproxyRouter:
         return tracks
 
     def _servers(self, tracks: pool.Tracks) -> dict[str, Server]:
-        return self._by_host(self._client.servers(self._backend), tracks)
+        """The tracks' servers now. ConfigError for one that HAProxy lacks, and for one in service that no track has."""
+        found = self._client.servers(self._backend)
+        servers = self._by_host(found, tracks)
+        strays = self._strays(found, servers)
+        if strays:
+            raise ConfigError(f"{strays} takes traffic and belongs to no track", where=self._where, do="Put it into a track, or drain it.")
+        return servers
 
-    def _by_host(self, found: Mapping[str, Server], tracks: pool.Tracks, rows: Optional[list[dict[str, str]]] = None) -> dict[str, Server]:
-        """The tracks' servers. ConfigError for one that HAProxy lacks, and for one in service (not a backup) that no track has."""
+    def _by_host(self, found: Mapping[str, Server], tracks: pool.Tracks) -> dict[str, Server]:
         servers = {}
         for host in (host for hosts in tracks.values() for host in hosts):
             if self._names.get(host, host) not in found:
                 raise unknown("server", self._names.get(host, host), found, where=self._where)
             servers[host] = found[self._names.get(host, host)]
-        ours = {server.name for server in servers.values()}
-        strays = {server.name for server in found.values() if server.serving} - ours
+        return servers
+
+    def _strays(self, found: Mapping[str, Server], servers: pool.Servers, rows: Optional[list[dict[str, str]]] = None) -> str:
+        """Servers in service that no track has, by name; backups do not count. Asks for ``rows`` of ``show stat`` only where it must."""
+        strays = {server.name for server in found.values() if server.serving} - {server.name for server in servers.values()}
         if strays:
             stats = self._client.stats(self._backend) if rows is None else rows
             strays -= {row["svname"] for row in stats if count(row, ("bck",))}
-        if strays:
-            do = "Put it into a track, or drain it."
-            raise ConfigError(f"{', '.join(sorted(strays))} takes traffic and belongs to no track", where=self._where, do=do)
-        return servers
+        return ", ".join(sorted(strays))
 
     def _guard(self, servers: pool.Servers, targets: Mapping[str, pool.Target]) -> None:
         """Refuse what would leave fewer than ``min_up`` in service, unless it takes none of those that serve now."""

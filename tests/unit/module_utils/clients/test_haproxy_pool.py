@@ -155,9 +155,15 @@ def test_ramps_are_read_back(ramps, wanted):
     assert [bool(member.ramp) for member in found] == [bool(ramp) for ramp in ramps]
 
 
+def test_lacking_is_words_even_when_a_whole_track_is_out():
+    tracks, servers = farm(1, 1)
+    servers["c0"] = server("c0", admin=8)
+    assert pool.lacking(split(50), tracks, servers) == "stable has 100 % instead of 50 % (c0 drain)"
+
+
 def test_lacking_names_what_is_down():
     tracks, servers = farm(1, 2)
     targets, _error = pool.plan(split(50), tracks, servers)
     servers = became(servers, targets, targets)
     servers["c1"] = server("c1", servers["c1"].weight, operation=0)
-    assert pool.lacking(split(50), tracks, servers) == "stable has 66.67 % instead of 50 %"
+    assert pool.lacking(split(50), tracks, servers) == "stable has 66.67 % instead of 50 % (c1 down)"

@@ -1,0 +1,135 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.haproxy import HaproxyClient
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
+from ansible_collections.progressive.delivery.plugins.module_utils.core.fleet import Fleet
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Condition, MatchRoute, Member, Mirror, Routes
+from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
+from ansible_collections.progressive.delivery.plugins.module_utils.routers.haproxy import HaproxyMapRouter, HaproxyRouter
+
+TRACKS = {"stable": ("web1",), "canary": ("web2",)}
+COLOURS = {"path": "/etc/haproxy/live.map", "key": "shop", "backends": {"stable": "blue", "canary": "green"}}
+
+
+def split(canary, **more):
+    return Routes({"stable": 100 - Fraction(canary), "canary": Fraction(canary)}, **more)
+
+
+def made(tracks=TRACKS, **options):
+    given = {"endpoints": ["/run/haproxy.sock"], **options}
+    return HaproxyRouter.from_options(validate(given, HaproxyRouter.OPTIONS, "haproxy"), tracks)
+
+
+class FakeClient(HaproxyClient):
+    """HAProxy's servers as a dictionary of [operation, admin, weight]. ``fault`` sees each set command and may return an error."""
+
+    def __init__(self, fault=lambda _command: None):
+        super().__init__("/run/haproxy.sock")
+        self.found = {"web1": [2, 0, 100], "web2": [2, 0, 100]}
+        self.sent: list[str] = []
+        self._fault = fault
+
+    def run(self, commands):
+        return [self._answer(command) for command in commands]
+
+    def _answer(self, command):
+        if command.startswith("show servers state"):
+            rows = [f"{name} {operation} {admin} {weight} 100" for name, (operation, admin, weight) in self.found.items()]
+            return "\n".join(["1", "# srv_name srv_op_state srv_admin_state srv_uweight srv_iweight", *rows])
+        self.sent.append(command)
+        fault = self._fault(command)
+        if fault is None:
+            verb, path, *words = command.split()[1:]
+            server = self.found[path.partition("/")[2]]
+            if verb == "weight":
+                server[2] = int(words[0])
+            else:
+                server[1] = {"ready": 0, "drain": 8, "maint": 1}[words[1]]
+        return fault or ""
+
+
+def test_one_endpoint_is_a_router_and_several_are_a_fleet():
+    assert isinstance(made(backend="shop"), HaproxyRouter)
+    assert isinstance(made(backend="shop", endpoints=["/run/a.sock", "10.0.0.1:9999"]), Fleet)
+    switch = made(map=COLOURS)
+    assert isinstance(switch, HaproxyMapRouter)
+    assert Capability.WEIGHT not in switch.capabilities
+
+
+@pytest.mark.parametrize("options, text", [
+    ({}, "exactly one of backend and map"),
+    ({"backend": "shop", "map": COLOURS}, "exactly one of backend and map"),
+    ({"backend": "shop", "endpoints": []}, "at least one"),
+    ({"backend": "shop", "endpoints": ["/a", "/a"]}, "each once"),
+    ({"backend": "shop; quit"}, "not a name"),
+    ({"backend": "shop", "server_names": {"web1": "a;b"}}, "not the name of a server"),
+    ({"backend": "shop", "min_up": 0}, "out of range"),
+    ({"backend": "shop", "endpoints": ["10.0.0.1:9999"], "state_file": "/var/lib/haproxy/state"}, "same host"),
+    ({"map": {**COLOURS, "key": "a b"}}, "not a map key"),
+    ({"map": {**COLOURS, "path": "/etc/x;y"}}, "not the path of a map"),
+    ({"map": {**COLOURS, "backends": {"stable": "blue"}}}, "at least two backends"),
+    ({"map": {**COLOURS, "backends": {"stable": "blue", "canary": "blue"}}}, "at least two backends"),
+])
+def test_wrong_options_are_said(options, text):
+    with pytest.raises(ConfigError, match=text):
+        made(**options)
+
+
+@pytest.mark.parametrize("more", [{"mirror": Mirror(Fraction(5))}, {"matches": (MatchRoute("beta", ((Condition("header", "x", "exact", "1"),),)),)}])
+def test_what_haproxy_cannot_do_over_its_socket_is_refused(more):
+    for router in (made(backend="shop"), made(map=COLOURS)):
+        with pytest.raises(Unsupported):
+            router.write(split(100, **more))
+
+
+def test_the_receiver_is_raised_before_the_giver_is_lowered():
+    client = FakeClient()
+    router = HaproxyRouter(client, "shop", TRACKS)
+    router.write(split(0))
+    client.sent.clear()
+    router.write(split(100))
+    assert client.sent == ["set weight shop/web2 100", "set weight shop/web1 0"]
+
+
+def test_a_refusal_on_the_way_puts_everything_back():
+    refusals = ["Something went wrong"]
+    client = FakeClient(lambda command: refusals.pop() if command.startswith("set server shop/web1") and refusals else None)
+    before = {name: list(values) for name, values in client.found.items()}
+    with pytest.raises(Unavailable, match="Something went wrong"):
+        HaproxyRouter(client, "shop", TRACKS).write(split(100, members={"stable": (Member("web1", Fraction(0)),), "canary": (Member("web2"),)}))
+    assert client.found == before
+
+
+def test_what_cannot_be_put_back_is_said():
+    client = FakeClient(lambda command: "No more" if "web1" in command or command.endswith("web2 10") else None)
+    client.found["web2"][2] = 10
+    with pytest.raises(DeliveryError, match=r"web1 .*: No more.*could not be put back: .*web2 10.*: No more"):
+        HaproxyRouter(client, "shop", TRACKS).write(split(80))
+
+
+def test_a_weight_that_does_not_stick_is_an_error():
+    client = FakeClient(lambda command: "" if "web2" in command else None)
+    with pytest.raises(Unavailable, match="web2 did not keep the change"):
+        HaproxyRouter(client, "shop", TRACKS).write(split(80))
+
+
+def test_receivers_that_fall_down_on_the_way_stop_it():
+    client = FakeClient()
+    client.found["web2"] = [2, 8, 0]
+
+    def fall(command):
+        if command.endswith("ready"):
+            client.found["web2"][0] = 0
+
+    client._fault = fall
+    want = split(100, members={"stable": (Member("web1"),), "canary": (Member("web2"),)})
+    with pytest.raises(Unavailable, match=r"only 0 servers are up to take over \(web2 down\)"):
+        HaproxyRouter(client, "shop", TRACKS).write(want)
+    assert client.found["web1"] == [2, 0, 100]
