@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ import pytest
 from ansible_collections.progressive.delivery.plugins.module_utils.core.report import journal as j
 from ansible_collections.progressive.delivery.tests.unit.module_utils.core.report import scenarios
 
-PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+BESIDE = Path(sys.executable).with_name("ansible-playbook")
+PLAYBOOK = BESIDE if BESIDE.exists() else shutil.which("ansible-playbook")
 LAST = "is not finished at 20 %. To go on or to go back, type:"
 
 

@@ -25,8 +25,8 @@ _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 
 
 
 def text(value: str) -> str:
-    """Escaped for element content and for attributes."""
-    return html.escape(clean(value), quote=True)
+    """Escaped for element content and for attributes. A number and its per cent sign stay on one line."""
+    return html.escape(clean(value), quote=True).replace(" %", "\u00a0%")
 
 
 def tag(name: str, body: str = "", *, title: str = "", **attributes: object) -> str:

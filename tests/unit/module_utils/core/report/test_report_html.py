@@ -102,7 +102,7 @@ def test_a_rollback_tells_outcome_reason_hurt_and_what_to_do_first() -> None:
 
 
 def test_the_hover_of_a_change_names_the_write_behind_it() -> None:
-    text = render(j.from_events(scenarios.rolled_back()))
+    text = render(j.from_events(scenarios.rolled_back())).replace("\u00a0", " ")
     assert "haproxy lb1 backend shop: canary 5 %, stable 95 % \u2192 canary 20 %, stable 80 % (fence 7, 12 ms)" in text
 
 
