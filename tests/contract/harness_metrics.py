@@ -13,10 +13,10 @@ from typing import Optional
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import MetricProvider
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.command import CommandMetrics
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.memory import MemoryMetrics
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusMetrics
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebMetrics
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.command import CommandProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.memory import MemoryProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebProvider
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, free_port, reply
 
 
@@ -60,10 +60,10 @@ class PrometheusHarness(MetricHarness):
         self._server.__enter__()
 
     def provider(self) -> MetricProvider:
-        return PrometheusMetrics.from_options(validate({"url": self._server.url, "timeout": "2s"}, PrometheusMetrics.OPTIONS, "prometheus"), {})
+        return PrometheusProvider.from_options(validate({"url": self._server.url, "timeout": "2s"}, PrometheusProvider.OPTIONS, "prometheus"), {})
 
     def dead(self) -> MetricProvider:
-        return PrometheusMetrics.from_options(validate({"url": f"http://127.0.0.1:{free_port()}"}, PrometheusMetrics.OPTIONS, "prometheus"), {})
+        return PrometheusProvider.from_options(validate({"url": f"http://127.0.0.1:{free_port()}"}, PrometheusProvider.OPTIONS, "prometheus"), {})
 
     def tell(self, values: Optional[list[float]]) -> None:
         def answer(request: Request) -> bytes:
@@ -88,10 +88,10 @@ class WebHarness(MetricHarness):
         self._server.__enter__()
 
     def provider(self) -> MetricProvider:
-        return WebMetrics.from_options(validate({"url": self._server.url + "/${track}", "timeout": "2s"}, WebMetrics.OPTIONS, "web"), {})
+        return WebProvider.from_options(validate({"url": self._server.url + "/${track}", "timeout": "2s"}, WebProvider.OPTIONS, "web"), {})
 
     def dead(self) -> MetricProvider:
-        return WebMetrics.from_options(validate({"url": f"http://127.0.0.1:{free_port()}"}, WebMetrics.OPTIONS, "web"), {})
+        return WebProvider.from_options(validate({"url": f"http://127.0.0.1:{free_port()}"}, WebProvider.OPTIONS, "web"), {})
 
     def tell(self, values: Optional[list[float]]) -> None:
         self._server.reply = reply(json.dumps({"rates": values}))
@@ -112,7 +112,7 @@ class CommandHarness(MetricHarness):
     def _made(self, program: str) -> MetricProvider:
         code = "import sys; sys.stdout.write(open(sys.argv[1]).read())"
         options = {"argv": [program, "-S", "-c", code, str(self._file)], "json_path": "{$.rates}"}
-        return CommandMetrics.from_options(validate(options, CommandMetrics.OPTIONS, "command"), {})
+        return CommandProvider.from_options(validate(options, CommandProvider.OPTIONS, "command"), {})
 
     def provider(self) -> MetricProvider:
         return self._made(sys.executable)
@@ -134,10 +134,10 @@ class MemoryHarness(MetricHarness):
         self._file = folder / "script.json"
 
     def provider(self) -> MetricProvider:
-        return MemoryMetrics.from_options(validate({"file": str(self._file)}, MemoryMetrics.OPTIONS, "memory"), {})
+        return MemoryProvider.from_options(validate({"file": str(self._file)}, MemoryProvider.OPTIONS, "memory"), {})
 
     def dead(self) -> MetricProvider:
-        return MemoryMetrics.from_options(validate({"file": str(self._file) + ".gone"}, MemoryMetrics.OPTIONS, "memory"), {})
+        return MemoryProvider.from_options(validate({"file": str(self._file) + ".gone"}, MemoryProvider.OPTIONS, "memory"), {})
 
     def tell(self, values: Optional[list[float]]) -> None:
         self._file.write_text(json.dumps({"errors": [values]}))

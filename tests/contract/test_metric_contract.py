@@ -21,8 +21,8 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.errors i
 from ansible_collections.progressive.delivery.plugins.module_utils.core.judge import judge
 from ansible_collections.progressive.delivery.plugins.module_utils.core.metric import Metric
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase, Window
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusMetrics
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebMetrics
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebProvider
 from ansible_collections.progressive.delivery.tests.contract.harness_metrics import HARNESSES, MetricHarness
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, reply
 
@@ -201,8 +201,8 @@ def liar() -> Iterator[ScriptedServer]:
         yield server
 
 
-def prometheus(server: ScriptedServer, **options: Any) -> PrometheusMetrics:
-    return PrometheusMetrics.from_options({"url": server.url, "timeout": "5s", **options}, {})
+def prometheus(server: ScriptedServer, **options: Any) -> PrometheusProvider:
+    return PrometheusProvider.from_options({"url": server.url, "timeout": "5s", **options}, {})
 
 
 @pytest.mark.parametrize(("answer", "error"), [lie[1:] for lie in PROMETHEUS_LIES], ids=[lie[0] for lie in PROMETHEUS_LIES])
@@ -253,7 +253,7 @@ def test_prometheus_asks_no_clock_of_ours(liar: ScriptedServer) -> None:
     prometheus(liar).query("errors", WINDOW)
     assert not any("time=" in request.target for request in liar.requests)
     # the past is asked about relative to the server's own time
-    old = PrometheusMetrics(liar.url, {}, clock=lambda: 5000.0)
+    old = PrometheusProvider(liar.url, {}, clock=lambda: 5000.0)
     liar.requests.clear()
     old.query("errors", Window("stable", 3000.0, 4000.0))
     assert liar.requests[-1].target.endswith("time=1699999000.000")
@@ -309,7 +309,7 @@ WEB_LIES: list[tuple[str, bytes, type[DeliveryError]]] = [
 def test_web_lies(liar: ScriptedServer, answer: bytes, error: type[DeliveryError]) -> None:
     liar.reply = answer
     with pytest.raises(error):
-        WebMetrics.from_options({"url": liar.url, "timeout": "5s"}, {}).query("{$.v}", WINDOW)
+        WebProvider.from_options({"url": liar.url, "timeout": "5s"}, {}).query("{$.v}", WINDOW)
 
 
 def test_enough_lies() -> None:

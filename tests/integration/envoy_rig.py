@@ -15,7 +15,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import TrafficRouter
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import EnvoyMetrics
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import EnvoyProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.envoy import EnvoyRouter
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm
 
@@ -42,9 +42,9 @@ class Plane:
     def router(self, **changes: Any) -> TrafficRouter:
         return EnvoyRouter.from_options(validate(self.options(**changes), EnvoyRouter.OPTIONS, "rollout_router.envoy"), self.tracks)
 
-    def metrics(self) -> EnvoyMetrics:
+    def metrics(self) -> EnvoyProvider:
         raw = {"endpoints": [{"admin": self.facts["admin"]}], "clusters": self.facts["clusters"]}
-        return EnvoyMetrics.from_options(validate(raw, EnvoyMetrics.OPTIONS, "provider.envoy"), self.tracks)
+        return EnvoyProvider.from_options(validate(raw, EnvoyProvider.OPTIONS, "provider.envoy"), self.tracks)
 
     def put(self, router: TrafficRouter, want: Routes) -> None:
         """Write, and wait until Envoy has it in force."""

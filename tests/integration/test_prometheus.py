@@ -17,7 +17,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.errors i
 from ansible_collections.progressive.delivery.plugins.module_utils.core.metric import Metric
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusMetrics
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
 from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Exporter, Prometheus, Traffic, wait_until
 
 OPTIONS = {"scrape_interval": "1s", "timeout": "5s", "selectors": {"stable": 'track="${track}"', "canary": 'track="${track}"'}}
@@ -31,9 +31,9 @@ def exporter() -> Iterator[Exporter]:
 
 
 @pytest.fixture(scope="module")
-def provider(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusMetrics]:
+def provider(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusProvider]:
     server = Prometheus(tmp_path_factory.mktemp("prometheus"), exporter)
-    made = PrometheusMetrics.from_options(validate({"url": server.url, **OPTIONS}, PrometheusMetrics.OPTIONS, "prometheus"), {})
+    made = PrometheusProvider.from_options(validate({"url": server.url, **OPTIONS}, PrometheusProvider.OPTIONS, "prometheus"), {})
     try:
         made.probe()
         wait_until(lambda: answers(made, "rate(http_requests_total[5s])"), 20)
@@ -49,19 +49,19 @@ def window(seconds: float = 5.0, **fields: Any) -> Window:
     return Window(fields.pop("track", "canary"), now - seconds, now, {"version": "2"}, **fields)
 
 
-def answers(provider: PrometheusMetrics, query: str) -> bool:
+def answers(provider: PrometheusProvider, query: str) -> bool:
     try:
         return bool(provider.query(query, window()).samples)
     except DeliveryError:
         return False
 
 
-def value(provider: PrometheusMetrics, query: str, **fields: Any) -> float:
+def value(provider: PrometheusProvider, query: str, **fields: Any) -> float:
     [sample] = provider.query(query, window(**fields)).samples
     return sample.points[0].value
 
 
-def test_answers_of_every_kind(provider: PrometheusMetrics) -> None:
+def test_answers_of_every_kind(provider: PrometheusProvider) -> None:
     assert value(provider, 'up{track="canary"}') == 1.0
     assert value(provider, "scalar(sum(up))") == 2.0
     # 100 requests a second, once the window is full of scrapes
@@ -84,12 +84,12 @@ def test_answers_of_every_kind(provider: PrometheusMetrics) -> None:
         ('up{track="${workload}"}', Unavailable),
     ],
 )
-def test_what_is_no_answer(provider: PrometheusMetrics, query: str, error: type[DeliveryError]) -> None:
+def test_what_is_no_answer(provider: PrometheusProvider, query: str, error: type[DeliveryError]) -> None:
     with pytest.raises(error):
         provider.query(query, window())
 
 
-def test_builtins_and_how_many_requests_they_come_from(provider: PrometheusMetrics, exporter: Exporter) -> None:
+def test_builtins_and_how_many_requests_they_come_from(provider: PrometheusProvider, exporter: Exporter) -> None:
     exporter.tracks["canary"] = Traffic(rate=200, failing=0.1, seconds=0.3)
     wait_until(lambda: answers(provider, 'http_requests_total{track="canary",code="503"}'), 10)
     wait_until(lambda: value(provider, "", builtin="error_rate") > 0.05, 15)
@@ -105,7 +105,7 @@ def test_builtins_and_how_many_requests_they_come_from(provider: PrometheusMetri
         provider.query("", window(builtin="error_rate", seconds=1.0))  # one scrape holds no rate
 
 
-def test_a_track_without_traffic_is_no_data(provider: PrometheusMetrics, exporter: Exporter) -> None:
+def test_a_track_without_traffic_is_no_data(provider: PrometheusProvider, exporter: Exporter) -> None:
     exporter.tracks["canary"] = Traffic(rate=0)
     metric = Metric.from_options({"name": "errors", "builtin": "error_rate", "failure_condition": "result > 0.01", "no_data_timeout": "3s"}, "m")
     wait_until(lambda: str(value(provider, "", builtin="error_rate")) == "nan", 15)
@@ -113,14 +113,14 @@ def test_a_track_without_traffic_is_no_data(provider: PrometheusMetrics, exporte
     assert (result.phase, result.no_data) == (Phase.INCONCLUSIVE, True)
 
 
-def test_a_target_that_went_away_is_stale(provider: PrometheusMetrics, exporter: Exporter) -> None:
+def test_a_target_that_went_away_is_stale(provider: PrometheusProvider, exporter: Exporter) -> None:
     exporter.tracks["canary"] = Traffic()
     wait_until(lambda: answers(provider, 'sum(rate(http_requests_total{track="canary"}[30s]))'), 15)
     exporter.tracks["canary"] = None
     asked = 'sum(rate(http_requests_total{track="canary"}[30s]))'
     wait_until(lambda: not answers(provider, asked), 10)
     # the server itself still answers with a number made of old samples
-    still = PrometheusMetrics(provider.url, {}, scrape_interval=1e6)
+    still = PrometheusProvider(provider.url, {}, scrape_interval=1e6)
     with pytest.raises((Unavailable, NoData)):
         provider.query(asked, window())
     assert still._evaluate(asked, None).samples[0].points[0].value > 0
@@ -128,24 +128,24 @@ def test_a_target_that_went_away_is_stale(provider: PrometheusMetrics, exporter:
     wait_until(lambda: answers(provider, 'up{track="canary"} == 1'), 10)
 
 
-def test_the_past_is_asked_about_at_its_end(provider: PrometheusMetrics) -> None:
+def test_the_past_is_asked_about_at_its_end(provider: PrometheusProvider) -> None:
     then = Window("stable", time.time() - 3700, time.time() - 3600)
     with pytest.raises(NoData):
         provider.query("up", then)  # the server was not there an hour ago
 
 
-def test_the_own_clock_does_not_matter(provider: PrometheusMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    off = PrometheusMetrics(provider.url, {}, scrape_interval=1.0, clock=lambda: time.time() + 600)
+def test_the_own_clock_does_not_matter(provider: PrometheusProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    off = PrometheusProvider(provider.url, {}, scrape_interval=1.0, clock=lambda: time.time() + 600)
     asked = Window("canary", time.time() + 595, time.time() + 600)
     assert off.query("sum(rate(http_requests_total[5s]))", asked).samples[0].points[0].value > 0
 
 
-def watch(provider: PrometheusMetrics, metric: Metric, seconds: float) -> BakeResult:
+def watch(provider: PrometheusProvider, metric: Metric, seconds: float) -> BakeResult:
     ports = Ports(lambda one, asked: provider.query(one.query, asked), SystemClock(), lag=lambda one: provider.lag)
     return bake((metric,), ports, duration=seconds, interval=1.0)
 
 
-def test_a_bake_of_a_good_and_of_a_bad_version(provider: PrometheusMetrics, exporter: Exporter) -> None:
+def test_a_bake_of_a_good_and_of_a_bad_version(provider: PrometheusProvider, exporter: Exporter) -> None:
     options = {"name": "errors", "builtin": "error_rate", "max_ratio": 2, "failure_condition": "result > 0.02", "min_requests": 50}
     metric = Metric.from_options(options, "m")
     exporter.tracks["canary"] = Traffic()

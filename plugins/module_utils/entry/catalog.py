@@ -8,8 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.options import Option, Options
-from ..metrics.envoy import EnvoyMetrics
+from ..metrics.command import CommandProvider
+from ..metrics.envoy import EnvoyProvider
 from ..metrics.haproxy import HaproxyProvider
+from ..metrics.memory import MemoryProvider
+from ..metrics.prometheus import PrometheusProvider
+from ..metrics.web import WebProvider
 from ..routers.envoy import EnvoyRouter
 from ..routers.haproxy import HaproxyRouter
 from ..routers.memory import MemoryRouter
@@ -25,8 +29,12 @@ ROUTERS: dict[str, Any] = {
 }
 
 PROVIDERS: dict[str, Any] = {
-    "envoy": EnvoyMetrics,
+    "command": CommandProvider,
+    "envoy": EnvoyProvider,
     "haproxy": HaproxyProvider,
+    "memory": MemoryProvider,
+    "prometheus": PrometheusProvider,
+    "web": WebProvider,
 }
 
 WORKLOADS: dict[str, Any] = {

@@ -30,7 +30,7 @@ from ..core.units import duration, show_duration
 MAX_BYTES = 4 * 1024 * 1024
 
 
-class CommandMetrics:
+class CommandProvider:
     """The MetricProvider port over one program on this host. ``clock``: seconds since the epoch, for the time of a point."""
 
     SUMMARY: ClassVar[str] = "A number printed by a program on the host that measures."
@@ -55,7 +55,7 @@ class CommandMetrics:
         self._clock = clock
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> CommandMetrics:
+    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> CommandProvider:
         """``tracks`` does not matter here: the arguments name what is measured. Raises ConfigError."""
         argv = [str(part) for part in options["argv"]]
         if not argv or not argv[0] or "${" in argv[0]:

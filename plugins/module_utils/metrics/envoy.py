@@ -6,7 +6,7 @@
 ``error_rate`` and ``success_rate`` are shares 0..1 of the requests in the window, ``request_rate`` is requests a second, ``latency`` a
 quantile in milliseconds of the time servers took to answer. ``Point.n`` is the number of requests in the window.
 
-Envoy counts since it started, so a window is the difference of two looks of this provider: :meth:`EnvoyMetrics.probe` takes the first,
+Envoy counts since it started, so a window is the difference of two looks of this provider: :meth:`EnvoyProvider.probe` takes the first,
 every query one more. Latency follows the counters by at most Envoy's ``stats_flush_interval`` (5 s unless configured). Several Envoys
 are added up.
 """
@@ -40,7 +40,7 @@ class Look:
     epochs: Mapping[str, str]
 
 
-class EnvoyMetrics:
+class EnvoyProvider:
     """The MetricProvider port over the admin interfaces of the Envoys that serve the same users.
 
     ``clusters``: track to cluster. ``clock`` gives seconds since the epoch.
@@ -66,7 +66,7 @@ class EnvoyMetrics:
         self._looks: deque[Look] = deque(maxlen=LOOKS)
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> EnvoyMetrics:
+    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> EnvoyProvider:
         """``tracks``: track to its inventory hosts. Raises ConfigError for a track without a cluster."""
         clusters = {str(track): str(name) for track, name in options["clusters"].items()}
         for track in tracks:

@@ -20,7 +20,7 @@ from ..core.options import Option, Options
 SPECIAL = {"NaN": math.nan, "+Inf": math.inf, "-Inf": -math.inf}
 
 
-class MemoryMetrics:
+class MemoryProvider:
     """The MetricProvider port over a script.
 
     ``script`` maps ``track/query`` (or the built-in's name), else ``query``, to a list of answers; each question takes the next, the last is
@@ -43,7 +43,7 @@ class MemoryMetrics:
         self.asked: list[tuple[str, Window]] = []
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> MemoryMetrics:
+    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> MemoryProvider:
         """``tracks`` does not matter here. Raises ConfigError for a script that is not one."""
         if bool(options.get("values")) == bool(options.get("file")):
             raise ConfigError("give either values or file", where="memory")

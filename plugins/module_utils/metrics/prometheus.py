@@ -56,7 +56,7 @@ CONVENTIONS: Mapping[str, Convention] = {
 }
 
 
-class PrometheusMetrics:
+class PrometheusProvider:
     """The MetricProvider port over one Prometheus. ``lag``: seconds the newest sample may be behind; ``clock``: seconds since the epoch."""
 
     SUMMARY: ClassVar[str] = "A Prometheus server, or anything that answers its query API."
@@ -90,7 +90,7 @@ class PrometheusMetrics:
         self._clock = clock
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> PrometheusMetrics:
+    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> PrometheusProvider:
         """``tracks`` does not matter here: series are found by their labels."""
         if "?" in options["url"]:
             raise ConfigError("the URL of a server holds no query", where="prometheus.url")

@@ -23,7 +23,7 @@ from ..core.model import Point, Sample, Series, Window
 from ..core.options import Option, Options
 
 
-class WebMetrics:
+class WebProvider:
     """The MetricProvider port over one URL. ``clock``: seconds since the epoch, for the time of a point."""
 
     SUMMARY: ClassVar[str] = "A number in a JSON document fetched over HTTP."
@@ -51,7 +51,7 @@ class WebMetrics:
         self._where = urllib.parse.urlsplit(url)._replace(path="", query="", fragment="").geturl()
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> WebMetrics:
+    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> WebProvider:
         """``tracks`` does not matter here: the URL names what is measured."""
         parse(fill(options["url"], dict.fromkeys(PLACEHOLDERS, "x"), str, "web.url"))
         for name in ("json_path", "count_path"):

@@ -119,6 +119,28 @@ def test_a_drip_has_a_deadline() -> None:
             thread.join()
 
 
+def test_a_body_that_comes_after_its_head_on_a_connection_that_closes() -> None:
+    """``http.client`` closes what it was given as soon as it reads ``Connection: close``; the body must still be read."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        read = threading.Event()
+
+        def serve() -> None:
+            link, _peer = listening.accept()
+            with link:
+                link.recv(65536)
+                link.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\n")
+                read.wait(0.2)
+                link.sendall(b"later")
+
+        server = threading.Thread(target=serve)
+        server.start()
+        try:
+            assert fetch(f"http://127.0.0.1:{listening.getsockname()[1]}/", **FAST).body == b"later"
+        finally:
+            read.set()
+            server.join()
+
+
 def test_silence_has_a_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(Unavailable, match="no answer in time"):
         fetch(f"http://127.0.0.1:{listener.getsockname()[1]}", read_timeout=0.2)

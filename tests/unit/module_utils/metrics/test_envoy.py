@@ -13,7 +13,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, NoData, Unavailable, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import BUILTINS, EnvoyMetrics
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import BUILTINS, EnvoyProvider
 
 CLUSTERS = {"stable": "s", "canary": "c"}
 
@@ -41,7 +41,7 @@ class Bed:
     def __init__(self) -> None:
         self.now = 1000.0
         self.admins = [FakeAdmin(1), FakeAdmin(2)]
-        self.provider = EnvoyMetrics(list(self.admins), CLUSTERS, clock=lambda: self.now)
+        self.provider = EnvoyProvider(list(self.admins), CLUSTERS, clock=lambda: self.now)
 
     def later(self, seconds: float, *served: Counters) -> None:
         self.now += seconds
@@ -131,8 +131,8 @@ def test_errors(bed: Bed) -> None:
 
 def test_options() -> None:
     raw = {"endpoints": [{"admin": "http://127.0.0.1:9901"}], "clusters": CLUSTERS, "timeout": "2s"}
-    provider = EnvoyMetrics.from_options(validate(raw, EnvoyMetrics.OPTIONS, "provider.envoy"), {"stable": (), "canary": ()})
+    provider = EnvoyProvider.from_options(validate(raw, EnvoyProvider.OPTIONS, "provider.envoy"), {"stable": (), "canary": ()})
     assert provider.admins[0].timeout == 2 and provider.clusters == CLUSTERS
     for changes, tracks in (({}, {"green": ()}), ({"endpoints": []}, {})):
         with pytest.raises(ConfigError):
-            EnvoyMetrics.from_options(validate({**raw, **changes}, EnvoyMetrics.OPTIONS, "provider.envoy"), tracks)
+            EnvoyProvider.from_options(validate({**raw, **changes}, EnvoyProvider.OPTIONS, "provider.envoy"), tracks)

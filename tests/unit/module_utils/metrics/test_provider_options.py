@@ -20,13 +20,13 @@ import pytest
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, NoData, Unavailable, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import argument_spec, documentation, validate
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.command import CommandMetrics
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.memory import MemoryMetrics
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import CONVENTIONS, PrometheusMetrics
-from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebMetrics
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.command import CommandProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.memory import MemoryProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import CONVENTIONS, PrometheusProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebProvider
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import ScriptedServer, reply
 
-PROVIDERS = {"command": CommandMetrics, "memory": MemoryMetrics, "prometheus": PrometheusMetrics, "web": WebMetrics}
+PROVIDERS = {"command": CommandProvider, "memory": MemoryProvider, "prometheus": PrometheusProvider, "web": WebProvider}
 HOSTILE = "a b'\";$(id)`id`\n--x &?/../${track}"
 WINDOW = Window("canary", 0.0, 60.0, {"version": HOSTILE, "workload": "shop"})
 
@@ -113,7 +113,7 @@ def test_web_probe(server: ScriptedServer) -> None:
     assert len(server.requests) == 1
 
 
-def python(code: str, *arguments: str, **options: Any) -> CommandMetrics:
+def python(code: str, *arguments: str, **options: Any) -> CommandProvider:
     return make("command", argv=[sys.executable, "-S", "-c", code, *arguments], **options)
 
 
