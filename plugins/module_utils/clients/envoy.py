@@ -11,8 +11,6 @@ reset, a refused connection or a timeout. An answer that breaks off after its he
 
 from __future__ import annotations
 
-import http.client
-import ipaddress
 import json
 import re
 import urllib.parse
@@ -21,10 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import ConfigError, Unavailable
-from . import exposition
+from . import exposition, http
 
 LARGEST = 64 * 1024 * 1024
-"""Bytes of the longest answer accepted."""
+"""Bytes of the longest answer accepted: a configuration dump of some thousand clusters."""
 
 Histogram = Mapping["tuple[float, float]", float]
 """``{(lower, upper): observations}``, bounds in milliseconds."""
@@ -70,15 +68,12 @@ class EnvoyAdmin:
     """One Envoy, spoken to over HTTP. Every method raises Unavailable when it does not answer, or answers something else."""
 
     def __init__(self, url: str, timeout: float = 5.0) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname or parts.username or parts.path not in ("", "/") or parts.query:
-            raise ConfigError(f"{_shown(parts)!r} is not the address of an Envoy admin interface", do="Write http://HOST:PORT, without credentials or a path.")
-        try:
-            self.host, self.port = parts.hostname, parts.port or 80
-        except ValueError:
-            raise ConfigError(f"{_shown(parts)!r} has no valid port", do="Write http://HOST:PORT.") from None
+        target = http.parse(url)
+        if target.path != "/":
+            raise ConfigError(f"the address of an Envoy admin interface has no path {target.path[:80]}", do="Write http://HOST:PORT.")
+        self.origin = target.origin
         self.timeout = timeout
-        self.name = f"{self.host}:{self.port}"
+        self.name = f"{target.host}:{target.port}"
 
     def get(self, path: str, **query: str) -> str:
         """The body of an answer with status 200."""
@@ -180,34 +175,9 @@ class EnvoyAdmin:
             raise Unavailable(f"GET {path} was not answered with JSON: {body[:80]!r}", where=f"envoy {self.name}") from None
 
     def _exchange(self, path: str, query: Mapping[str, str]) -> tuple[int, str]:
-        target = f"{path}?{urllib.parse.urlencode(query)}" if query else path
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
-        try:
-            connection.connect()
-            _refuse_link_local(connection, self.name)
-            connection.request("GET", target)
-            answer = connection.getresponse()
-            body = answer.read(LARGEST + 1)
-        except (OSError, http.client.HTTPException) as error:
-            what = f"no answer ({error or type(error).__name__})"
-            raise Unavailable(what, where=f"envoy {self.name}", do="Is its admin interface listening there?") from None
-        finally:
-            connection.close()
-        if len(body) > LARGEST:
-            raise Unavailable(f"the answer to GET {path} is longer than {LARGEST} bytes", where=f"envoy {self.name}")
-        return answer.status, body.decode("utf-8", "replace")
-
-
-def _refuse_link_local(connection: http.client.HTTPConnection, name: str) -> None:
-    """Checked on the connected socket, so that no name can resolve around it: cloud metadata services live on such addresses."""
-    address = ipaddress.ip_address(connection.sock.getpeername()[0].split("%")[0])
-    if address.is_link_local:
-        raise ConfigError(f"{address} is a link-local address", where=f"envoy {name}", do="An admin interface listens on the loopback or a private network.")
-
-
-def _shown(parts: urllib.parse.SplitResult) -> str:
-    """The URL without what may be a password."""
-    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]))
+        url = f"{self.origin}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        answer = http.fetch(url, connect_timeout=self.timeout, read_timeout=self.timeout, max_bytes=LARGEST)
+        return answer.status, answer.body.decode("utf-8", "replace")
 
 
 def _stat(name: str) -> str:

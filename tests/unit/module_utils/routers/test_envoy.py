@@ -248,7 +248,7 @@ def test_options() -> None:
         ({"endpoints": [{**OPTIONS["endpoints"][0], "eds": {"stable": "/x", "canary": "/y"}}]}, "no address for blue1, green1"),
         ({"addresses": {"blue1": "10.0.0.1"}}, "not an address with a port"),
         ({"addresses": {"blue1": "h:0"}}, "not an address with a port"),
-        ({"endpoints": [{"admin": "https://h", "rds": "/x"}]}, "not the address of an Envoy admin"),
+        ({"endpoints": [{"admin": "http://h/stats", "rds": "/x"}]}, "has no path /stats"),
         ({"endpoint": []}, "Did you mean endpoints"),
     ],
 )
