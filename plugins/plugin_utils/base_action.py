@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, ClassVar, Optional
 
 from ansible import __version__ as ansible_version
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -31,6 +32,9 @@ from .lifeline import Lifeline
 from .remote import Remote
 
 DISPLAY = Display()
+
+# This module is loaded once, in ansible-playbook itself: a worker's standard input says nothing about the user's.
+INTERACTIVE = sys.stdin is not None and sys.stdin.isatty()
 
 
 class DeliveryAction(ActionBase):
@@ -68,7 +72,7 @@ class DeliveryAction(ActionBase):
         remote = Remote(self, task_vars)
         return Context(
             clock=SystemClock(lambda: lifeline.cancelled), say=lambda line: self.say(line, lifeline), check_mode=self._task.check_mode,
-            who=responsible(task_vars), ask=None, stores=remote.store, routers=remote.router,
+            who=responsible(task_vars), ask=ask if INTERACTIVE else None, stores=remote.store, routers=remote.router,
             facts={"environment": {"ansible-core": ansible_version, "python": platform.python_version(), "controller": platform.node()}},
         )
 
@@ -87,6 +91,15 @@ class DeliveryAction(ActionBase):
         except DeliveryError as failed:
             if not lifeline.orphan:
                 DISPLAY.warning(f"the interruption could not be recorded: {failed}")
+
+
+def ask(text: str, seconds: float) -> Optional[str]:
+    """One line from the person at the terminal, or None when none came within ``seconds``."""
+    try:
+        answer = DISPLAY.prompt_until(text, seconds=max(1, round(seconds)))
+    except AnsibleError:
+        return None
+    return answer.decode("utf-8", "replace").strip().lower() or None if isinstance(answer, bytes) else None
 
 
 def responsible(task_vars: Mapping[str, Any]) -> str:

@@ -24,6 +24,9 @@ OPTIONS: Options = {
 }
 
 POLL = 1.0
+"""Seconds between two looks at everybody who may decide."""
+ASK = 10.0
+"""Seconds that a person at a terminal is listened to before the next look."""
 
 
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def _decision(current: Run, spec: GateSpec, *, inline: bool) -> gates.Gate:
     def on_tick(found: gates.Gate) -> Optional[gates.Decision]:
         if current.tick():
             return _by(current, gates.ABORT, "request")
-        answer = context.ask(f"{current.label}: {gates.prompt_text(found, context.clock.time())}? ", POLL) if inline and context.ask else None
+        answer = context.ask(f"{current.label}: {gates.prompt_text(found, context.clock.time())}? ", ASK) if inline and context.ask else None
         return _by(current, answer, "prompt") if answer in (gates.PROMOTE, gates.ABORT) else None
 
     return gates.wait_for_gate(current.store, context.clock, spec.name, [FileGate(spec.file)] if spec.file else [], interval=POLL,
