@@ -31,7 +31,8 @@ LOGS = CHECKOUT / ".cache" / "test"
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
 SHOWN = 40
 """Lines of a failed stage's log that are printed, at most: those that say what is wrong, else the last ones."""
-TELLING = re.compile(r"^(ERROR|FATAL|FAILED|fatal:|E  )|error[:\[]|\[ERROR\]")
+TELLING = (re.compile(r"^(ERROR|FATAL|FAILED|fatal:)"), re.compile(r"^E  |error[:\[]|\[ERROR\]"), re.compile(""))
+"""What such a line looks like, the most telling kind first."""
 
 
 class Failed(Exception):
@@ -78,7 +79,7 @@ class Run:
         """Run pytest and count what it counted. No tests at all is a missing part."""
         results = LOGS / f"{self.name}.xml"
         results.unlink(missing_ok=True)
-        command = [python, "-m", "pytest", "-q", "-ra", f"--junit-xml={results}", "-o", f"junit_suite_name={self.name}", *arguments]
+        command = [python, "-m", "pytest", "-q", "-ra", "--durations=10", f"--junit-xml={results}", "-o", f"junit_suite_name={self.name}", *arguments]
         status = self.command(*command, extra=extra, ok=(0, 1, 2, 3, 4, 5))
         if status == 5:
             raise Missing(f"no tests in {' '.join(map(str, arguments))}")
@@ -177,8 +178,8 @@ def show(outcome: Outcome) -> None:
     print(outcome, flush=True)
     if outcome.word == "FAIL":
         lines = (LOGS / f"{outcome.name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        telling = [line for line in lines if TELLING.search(line)]
-        for line in telling[:SHOWN] or lines[-SHOWN:]:
+        telling = next((found for pattern in TELLING if (found := [line for line in lines if pattern.search(line)])), [])
+        for line in telling[-SHOWN:]:
             print(f"    | {line}", flush=True)
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import re
 import runpy
@@ -22,8 +24,6 @@ from ansible.parsing.yaml.loader import AnsibleLoader
 from ansible.playbook.block import Block
 from ansible.playbook.play import Play
 from ansible.playbook.task import Task
-from ansible.plugins.loader import fragment_loader, init_plugin_loader, module_loader
-from ansible.utils.plugin_docs import get_docstring
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAMESPACE = "progressive.delivery"
@@ -71,24 +71,20 @@ def spec(module: str) -> dict[str, Any]:
 
 
 @cache
-def documents(module: str) -> tuple[Any, Any, Any]:
-    """(DOCUMENTATION with its fragments, EXAMPLES as text, RETURN) as ansible-doc reads them."""
-    init_plugin_loader_once()
-    path = CHECKOUT / "plugins" / "modules" / f"{module}.py"
-    doc, examples, returned, _metadata = get_docstring(str(path), fragment_loader, collection_name=NAMESPACE, plugin_type="module")
-    return doc, examples, returned if isinstance(returned, dict) else yaml.safe_load(returned or "{}")
+def pages() -> dict[str, Any]:
+    """What ansible-doc says of every module. In a process of its own, as for a user: the loader of collections is global."""
+    tool = Path(sys.executable).parent / "ansible-doc"
+    command = [str(tool), "-t", "module", "-j", *(f"{NAMESPACE}.{module}" for module in MODULES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
-@cache
-def init_plugin_loader_once() -> None:
-    init_plugin_loader([str(Path(entry)) for entry in os.environ.get("ANSIBLE_COLLECTIONS_PATH", "").split(os.pathsep) if entry])
-
-
-@cache
-def exists(fqcn: str) -> bool:
-    """Whether a module of that name comes with Ansible."""
-    init_plugin_loader_once()
-    return bool(module_loader.find_plugin_with_context(fqcn).resolved)
+def documents(module: str) -> tuple[Any, str, Any]:
+    """(DOCUMENTATION with its fragments, EXAMPLES as text, RETURN) of a module."""
+    page = pages()[f"{NAMESPACE}.{module}"]
+    return page["doc"], page["examples"], page["return"]
 
 
 # Modules
@@ -207,7 +203,7 @@ def check_task(task: Mapping[str, Any], where: str) -> Iterator[str]:
             defaults = {**task.get("module_defaults", {}).get(f"group/{NAMESPACE}.all", {})}
             given = task[action]
             yield from misuse({**defaults, **given} if isinstance(given, Mapping) else given, spec(module), f"{where}: {module}")
-    elif action.startswith("ansible.builtin.") and not exists(action):
+    elif action.startswith("ansible.builtin.") and not importlib.util.find_spec(f"ansible.modules.{action[16:]}"):
         yield f"{where}: there is no module {action}"
 
 
