@@ -137,8 +137,7 @@ def _measured(journal: j.Journal, track: str, drawn: Drawn, index: int, points: 
     every = max(1, -(-len(shares) // max(1, points)))
     body = []
     for share in shares[::every]:
-        assert share.measured is not None
-        percent = share.measured[track]
+        percent = (share.measured or {})[track]
         of = f" of {wording.count(share.requests)} requests" if share.requests else ""
         words = f"{wording.clock(share.at)} measured {show_percent(percent)}{of}, asked {show_percent(share.asked.get(track, 0.0))}"
         body.append(svg.mark(drawn.scale.x(share.at), drawn.y(percent), "dot", f"m{index}", words))
@@ -185,12 +184,11 @@ def _marks(journal: j.Journal, scale: svg.Axis) -> list[str]:
 def _strip(view: View, scale: svg.Axis) -> list[str]:
     """The steps as bars on the same time axis."""
     body = []
-    started = [row for row in view.rows if row.started is not None]
-    for row, after in list(zip(started, [*started[1:], None]))[:MOST_BARS]:
-        assert row.started is not None
-        following = after.started if after is not None and after.started is not None else scale.end
-        end = following if row.seconds is None else min(following, row.started + row.seconds)
-        left, right = scale.x(row.started), scale.x(max(row.started, min(end, scale.end)))
+    started = [(row.started, row) for row in view.rows if row.started is not None]
+    following = [*(begun for begun, _row in started[1:]), scale.end]
+    for (begun, row), after in list(zip(started, following))[:MOST_BARS]:
+        end = after if row.seconds is None else min(after, begun + row.seconds)
+        left, right = scale.x(begun), scale.x(max(begun, min(end, scale.end)))
         width = max(3.0, right - left - 1.5)
         words = f"{row.label}: {row.state}" + (f", {wording.took(row.seconds)}" if row.seconds is not None else "")
         body.append(svg.tag("rect", title=words, x=left, y=STRIP, width=width, height=24.0, rx=4.0, cls=f"bar {row.state}"))

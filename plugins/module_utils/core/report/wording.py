@@ -192,4 +192,5 @@ def took(seconds: float | None) -> str:
 
 
 def _utc(at: float) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
+    """The moment; one that no calendar has (a journal may say anything) becomes the nearest that it has."""
+    return datetime.datetime.fromtimestamp(min(max(at, 0.0), 253402300799.0), datetime.timezone.utc)

@@ -81,6 +81,11 @@ def test_a_new_attempt_starts_afresh_and_remembers_how_the_earlier_one_ended() -
     assert (journal.begin.release.attempt, journal.all(j.Look), journal.outcome) == (2, (), None)
 
 
+def test_a_time_no_calendar_has_is_shown_all_the_same() -> None:
+    events = [{"at": "2026-03-04T08:00:00.000Z", "kind": "deploy", "hosts": ["web5"], "seconds": seconds} for seconds in (1e18, -1e18)]
+    assert "web5" in render(j.from_events(events[:1])) and "web5" in render(j.from_events(events[1:]))
+
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["weights", "canary", "stable", "name", "healthy"]), inner, max_size=3),
