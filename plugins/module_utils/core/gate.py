@@ -77,7 +77,7 @@ def expired(gate: Gate, now: float) -> Gate:
 def decided(gate: Gate, decision: Decision, now: float) -> Gate:
     """The gate with its decision: the one it has, that of its timeout, or ``decision``.
 
-    Raises ConfigError when the decision does not fit this gate: another candidate, nobody's name, or the starter's where another is required.
+    Raises ConfigError when the decision does not fit this gate: another candidate, or a promotion by nobody or by the starter where another is required.
     """
     where = f"gate {gate.name}"
     gate = expired(gate, now)
@@ -91,7 +91,7 @@ def decided(gate: Gate, decision: Decision, now: float) -> Gate:
             where=where,
             do="Look at the candidate that waits now, and decide again.",
         )
-    if gate.require_other:
+    if gate.require_other and decision.what == PROMOTE:  # to stop is everybody's right
         who = decision.who.strip().casefold()
         if not who:
             raise ConfigError("a decision without a name is not taken here (require_other)", where=where)

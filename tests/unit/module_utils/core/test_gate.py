@@ -161,6 +161,12 @@ def test_require_other_refuses_the_starter_and_nobody(store, clock, who):
     assert decide(store, clock, "half", by("bob")).decision.who == "bob"
 
 
+@pytest.mark.parametrize("who", ["ann", ""])
+def test_an_abort_is_taken_from_everybody(store, clock, who):
+    opened(store, clock, require_other=True, starter="ann")
+    assert decide(store, clock, "half", by(who, "abort")).decision.what == "abort"
+
+
 @pytest.mark.parametrize("on_timeout", ["abort", "promote"])
 def test_an_expired_gate_takes_its_on_timeout(store, clock, on_timeout):
     opened(store, clock, timeout=600, on_timeout=on_timeout)
