@@ -1,0 +1,68 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run that is told to stop, or is killed, in the middle: where traffic stays, what is recorded, and that resume and abort go on from there."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from ansible_collections.progressive.delivery.tests.matrix.rig import ANALYSIS, Site, ended
+
+BAKE = 2
+"""Index of the bake after the first weight: deploy, weight, bake."""
+
+
+@pytest.fixture
+def baking(site: Site) -> Site:
+    """A release with a long bake at 20 %, watched twice a second, and a lease that is soon given up for lost."""
+    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "30s"}, rollout_analysis=ANALYSIS, rollout_lease={"ttl": "6s"})
+    return site
+
+
+def quick(site: Site) -> None:
+    """Shorten what is still to be baked: nobody looks at the rest of this release."""
+    record = site.folder / "state" / "shop" / "record.json"
+    record.write_text(record.read_text().replace('"duration": 30', '"duration": 1').replace('"duration":30', '"duration":1'))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+@pytest.mark.parametrize("group", [True, False], ids=["group", "process"])
+def test_a_signal_in_a_bake_is_recorded_and_resume_goes_on(baking: Site, number: int, group: bool) -> None:
+    site = baking
+    run = site.start("rollout", "2")
+    with ended(run):
+        site.until_look(run, BAKE)
+        (run.send_all if group else run.send)(number)
+        stopped = run.end(20)
+    assert stopped.status != 0 and "Traceback" not in stopped.text, stopped.text
+    site.until(lambda: site.holder == "", what="the lease given back")
+    assert site.record["outcome"] == "interrupted" and site.record["position"] == BAKE
+    assert site.weights == {"stable": 80, "canary": 20}
+    assert "progressive.delivery.resume -e @shop.yml" in stopped.text and "progressive.delivery.abort -e @shop.yml" in stopped.text
+
+    quick(site)
+    begun = time.monotonic()
+    resumed = site.run("resume", "2")
+    assert (resumed.status, resumed.outcome) == (0, "promoted"), resumed.text
+    assert time.monotonic() - begun < 60
+    assert site.history == [20, 100] and site.deploys("c1") == ["deploy 2 canary"]
+
+
+@pytest.mark.parametrize("playbook, outcome, history", [("resume", "promoted", [20, 100]), ("abort", "aborted", [20, 0])])
+def test_kill_9_in_a_bake_leaves_a_release_that_can_go_on_or_back(baking: Site, playbook: str, outcome: str, history: list[float]) -> None:
+    site = baking
+    run = site.start("rollout", "2")
+    with ended(run):
+        site.until_look(run, BAKE)
+        run.kill()
+    site.until(lambda: not run.left(), what="the end of the killed run's workers")
+    assert site.weights == {"stable": 80, "canary": 20}
+    quick(site)
+    after = site.run(playbook, "2")
+    assert (after.status, after.outcome) == (0, outcome), after.text
+    assert site.history == history
+    assert site.deploys("c1") == ["deploy 2 canary"] and site.holder == ""

@@ -1,0 +1,200 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases by every strategy through real ansible-playbook runs: what the hosts and the router hold afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.progressive.delivery.tests.matrix.rig import ANALYSIS, Site
+
+
+def test_canary_swaps_slots_and_goes_back_without_a_deploy(site: Site) -> None:
+    first = site.run("rollout", "2")
+    assert (first.status, first.outcome, first.code) == (0, "promoted", 0)
+    assert site.history == [20, 50, 100]
+    assert site.versions == {"s1": "1", "s2": "1", "c1": "2", "c2": "2"}
+
+    again = site.run("rollout", "2")
+    assert (again.status, again.outcome, again.code, again.changed) == (0, "unchanged", 0, 0)
+
+    second = site.run("rollout", "3")
+    assert (second.status, second.outcome) == (0, "promoted")
+    assert site.history == [20, 50, 100, 80, 50, 0]
+    assert site.versions == {"s1": "3", "s2": "3", "c1": "2", "c2": "2"}
+    assert site.deploys("c1") == ["deploy 2 canary"] and site.deploys("s1") == ["deploy 3 stable"]
+
+    back = site.run("rollback", "3")
+    assert (back.status, back.outcome, back.code) == (0, "rolled_back", 10)
+    assert site.weights == {"stable": 0, "canary": 100}
+    assert site.deploys("c1") == ["deploy 2 canary"], "the idle slot still held the version"
+    assert site.record["stable"] == {"slot": "canary", "version": "2"}
+    assert site.holder == ""
+
+
+def test_canary_with_a_small_group_takes_stable_hosts_over_and_home_again(tmp_path: Path) -> None:
+    site = Site(tmp_path, stable=("s1", "s2", "s3"), canary=("c1",))
+    done = site.run("rollout", "2")
+    assert (done.status, done.outcome) == (0, "promoted"), done.text
+    assert set(site.versions.values()) == {"2"}
+    assert all(len(site.deploys(host)) == 1 for host in (*site.stable, *site.canary))
+    assert site.members == {"stable": {"s1": 100, "s2": 100, "s3": 100}, "canary": {"c1": 100}}
+    assert site.weights == {"stable": 100, "canary": 0}
+    assert max(site.history) == 100 and 20 in site.history and 50 in site.history
+    rise = site.history[: site.history.index(100) + 1]
+    assert rise == sorted(rise)
+    carried = [(entry, len(entry["members"]["canary"])) for entry in site.world["history"][: len(rise)]]
+    assert all(float(entry["weights"]["canary"].partition("/")[0]) <= 100 * hosts for entry, hosts in carried if isinstance(entry["weights"]["canary"], str))
+
+
+def test_canary_whose_metric_turns_bad_goes_back_to_stable(site: Site) -> None:
+    site.release.update(rollout_canary={"step_weights": [20, 50], "bake": "2s"}, rollout_analysis={
+        **ANALYSIS, "provider": {"memory": {"values": {"errors": [0.001, 0.001, 0.2]}}}})
+    done = site.run("rollout", "2")
+    assert done.status == 2 and (done.outcome, done.code) == ("rolled_back", 10)
+    assert site.history == [20, 0]
+    assert "errors" in done.message()
+    assert site.record["stable"] == {"slot": "stable", "version": "1"} and site.holder == ""
+
+
+def test_canary_whose_deploy_fails_never_gets_a_request(site: Site) -> None:
+    (site.host("c2") / "fail-2").touch()
+    done = site.run("rollout", "2")
+    assert done.status == 2 and done.outcome == "rolled_back"
+    assert "c2" in done.message()
+    assert not (site.folder / "router.json").exists() or site.history in ([], [0])
+
+
+ROLLING = {"rollout_strategy": "rolling", "rollout_rolling": {"batches": [1, 2]}}
+
+
+def pool(folder: Path) -> Site:
+    """Four hosts in one group: batches of one, two and one."""
+    return Site(folder, stable=("s1", "s2", "s3", "s4"), canary=(), release=dict(ROLLING))
+
+
+def test_rolling_goes_batch_by_batch(tmp_path: Path) -> None:
+    site = pool(tmp_path)
+    done = site.run("rollout", "2")
+    assert (done.status, done.outcome) == (0, "promoted"), done.text
+    assert site.order[0] == "s1" and set(site.order[1:3]) == {"s2", "s3"} and site.order[3] == "s4"
+    assert site.away == [{"s1"}, set(), {"s2", "s3"}, set(), {"s4"}, set()]
+    assert set(site.versions.values()) == {"2"}
+    assert done.changed >= 4
+
+
+@pytest.mark.parametrize("broken, touched", [("s1", ["s1"]), ("s3", ["s1", "s2", "s3"]), ("s4", ["s1", "s2", "s3", "s4"])], ids=["first", "second", "last"])
+def test_rolling_takes_every_touched_host_back_when_one_fails(tmp_path: Path, broken: str, touched: list[str]) -> None:
+    site = pool(tmp_path)
+    (site.host(broken) / "fail-2").touch()
+    done = site.run("rollout", "2")
+    assert done.status == 2 and (done.outcome, done.code) == ("rolled_back", 10), done.text
+    assert broken in done.message() and "non-zero return code" in done.message()
+    assert set(site.versions.values()) == {"1"}
+    assert [host for host in site.stable if site.deploys(host)] == touched
+    assert all(site.deploys(host)[-1] == "rollback 1 stable" for host in touched)
+    assert site.members["stable"] == dict.fromkeys(site.stable, 100)
+    assert site.holder == ""
+
+
+@pytest.mark.parametrize("gone", ["s1", "s3", "s4"], ids=["batch-of-one", "last-of-two", "last-batch"])
+def test_rolling_names_a_host_that_is_gone_and_takes_the_others_back(tmp_path: Path, gone: str) -> None:
+    site = pool(tmp_path)
+    (site.host(gone) / "unreachable").touch()
+    done = site.run("rollout", "2")
+    assert done.status != 0 and (done.outcome, done.code) == ("partial", 15), done.text
+    assert gone in site.record["reason"]
+    others = [host for host in site.stable if host != gone]
+    assert {site.versions[host] for host in others} == {"1"}
+    assert all(site.members["stable"][host] == 100 for host in others)
+    assert site.members["stable"][gone] == 0
+    assert site.holder == ""
+
+
+def test_rolling_does_not_count_a_host_as_done_that_is_lost_during_its_deploy(tmp_path: Path) -> None:
+    site = pool(tmp_path)
+    (site.host("s3") / "unreachable-2").touch()
+    done = site.run("rollout", "2")
+    assert done.status != 0 and done.outcome == "partial", done.text
+    assert site.versions == {"s1": "1", "s2": "1", "s3": "2", "s4": "1"}
+    assert site.members["stable"] == {"s1": 100, "s2": 100, "s3": 0, "s4": 100}
+
+
+def test_recreate(site: Site) -> None:
+    site.release["rollout_strategy"] = "recreate"
+    done = site.run("rollout", "2")
+    assert (done.status, done.outcome) == (0, "promoted"), done.text
+    assert site.versions == {"s1": "2", "s2": "2", "c1": "", "c2": ""}
+
+
+def test_first_deploy(site: Site) -> None:
+    site.release["rollout_previous_version"] = "none"
+    done = site.run("rollout", "2")
+    assert (done.status, done.outcome) == (0, "promoted"), done.text
+    assert site.versions == {"s1": "2", "s2": "2", "c1": "", "c2": ""}
+    assert site.weights == {"stable": 100, "canary": 0} if (site.folder / "router.json").exists() else True
+    assert "first deploy" in site.run("plan", "2").text or site.record["stable"]["version"] == "2"
+
+
+# ------------------------------------------------------------------------------------------------------------------------ blue-green, gates
+
+
+def gated(site: Site, **options: object) -> Site:
+    site.release.update(rollout_strategy="blue_green", rollout_blue_green={"auto_promotion_enabled": False, **options})
+    return site
+
+
+def test_a_gate_pauses_until_it_is_promoted(site: Site) -> None:
+    gated(site)
+    paused = site.run("rollout", "2")
+    assert (paused.status, paused.outcome, paused.code) == (0, "paused", 12), paused.text
+    assert site.versions["c1"] == "2" and site.holder == ""
+    assert not (site.folder / "router.json").exists() or site.weights["canary"] == 0
+
+    resumed = site.run("resume", "2")
+    assert (resumed.status, resumed.outcome) == (0, "paused"), resumed.text
+
+    promoted = site.run("promote", "2")
+    assert (promoted.status, promoted.outcome) == (0, "promoted"), promoted.text
+    assert site.history == [100] and site.deploys("c1") == ["deploy 2 canary"]
+    assert any(event["decision"] == "promoted" for event in site.events("gate"))
+
+
+def test_a_gate_pauses_until_it_is_aborted(site: Site) -> None:
+    gated(site).run("rollout", "2")
+    aborted = site.run("abort", "2")
+    assert (aborted.status, aborted.outcome, aborted.code) == (0, "aborted", 11), aborted.text
+    assert not (site.folder / "router.json").exists() or site.weights["stable"] == 100
+    after = site.run("abort", "2")
+    assert after.status == 2 and "over: aborted" in after.message()
+
+
+def test_an_expired_gate_does_what_it_was_told_to(site: Site) -> None:
+    site.release.update(rollout_strategy="blue_green", rollout_steps=[{"gate": {"name": "half", "timeout": "1s", "on_timeout": "abort"}}])
+    assert site.run("rollout", "2").outcome == "paused"
+    expired = site.run("resume", "2")
+    assert (expired.outcome, expired.code) == ("aborted", 11) and expired.status == 2, expired.text
+    assert '"half"' in expired.message()
+
+
+# ------------------------------------------------------------------------------------------------------------------------------- check mode
+
+
+def test_check_mode_writes_nothing_and_shows_every_weight(site: Site) -> None:
+    site.run("rollout", "2")
+    before = site.fingerprint()
+    dry = site.run("rollout", "3", "--check", "--diff")
+    assert dry.status == 0, dry.text
+    assert site.fingerprint() == before
+    for text in ("stable 0 % -> 20 %", "stable 20 % -> 50 %", "stable 50 % -> 100 %", "before 20 %", "after 50 %", "deploy s1, s2"):
+        assert text in dry.text, f"{text!r} is not shown:\n{dry.text}"
+    assert '"stable": 20' in dry.text or '"stable": "20' in dry.text
+
+
+def test_check_mode_of_a_first_use_makes_not_even_a_folder(site: Site) -> None:
+    dry = site.run("rollout", "2", "--check")
+    assert dry.status == 0, dry.text
+    assert not any((site.folder / name).exists() for name in ("router.json", "state", "reports", "order"))
