@@ -25,7 +25,8 @@ from typing import Any
 
 from .plan import Kind, Step
 from .record import Good, Outcome, Record, Stable, with_verdict
-from .strategies.compile import way_back
+from .strategies.compile import lost, way_back
+from .strategies.transfer import short
 
 
 class Result(str, enum.Enum):
@@ -69,21 +70,28 @@ STOPS = {Result.PAUSED: Outcome.PAUSED, Result.INTERRUPTED: Outcome.INTERRUPTED,
 
 def advance(record: Record, seen: Seen | None, now: str) -> tuple[Record, Decision]:
     """The record after ``seen`` and the decision that follows. ``now`` is a UTC ISO string."""
+    if record.outcome is None and record.position >= len(record.steps):
+        record = _end_if_walked(record)
     if record.outcome is not None or seen is None or seen.step != record.position or seen.back != record.back:
         return record, decision(record)
     if seen.verdict:
         record = with_verdict(record, {"step": seen.step, "at": now, **seen.verdict})
+    step = record.steps[record.position]
+    if step.kind is Kind.DEPLOY and seen.result is not Result.DONE:
+        record = replace(record, slots=_slots_without(record, step))
     if seen.result in STOPS:
         record = replace(record, outcome=STOPS[seen.result], reason=seen.reason)
     elif seen.result is Result.DONE:
         record = _done(record, now)
+    elif record.back and seen.result is not Result.FAILED:
+        pass  # asked to go back, and on the way already
     elif record.back:
         record = replace(record, outcome=Outcome.PARTIAL, reason=f"{record.reason}; then the way back failed: {seen.reason}")
     elif record.promoted:
         # The new version is stable already; what is left is tidying. Going back now is a rollback, and somebody's decision.
         record = replace(record, outcome=Outcome.PARTIAL, reason=f"promoted, but then: {seen.reason}")
     else:
-        record = _turn(record, seen, now)
+        record = _turn(record, seen)
     return record, decision(record)
 
 
@@ -98,7 +106,7 @@ def _done(record: Record, now: str) -> Record:
     step = record.steps[record.position]
     record = replace(record, applied=record.position, position=record.position + 1)
     if step.kind is Kind.DEPLOY:
-        record = replace(record, slots=_slots(record, step))
+        record = replace(record, slots={**_slots_without(record, step), **_whole_slot(record, step)})
     if step.kind is Kind.PROMOTE and not record.back:
         entry = Good(record.release.version, record.plan.after, record.release.id, now)
         kept = tuple(good for good in record.good if good.version != entry.version)
@@ -106,23 +114,29 @@ def _done(record: Record, now: str) -> Record:
     return _end_if_walked(record)
 
 
-def _slots(record: Record, step: Step) -> dict[str, str]:
-    """What each slot holds after a deploy: known only where all of its hosts got the same version."""
-    known = {slot: version for slot, version in record.slots.items() if not set(step.hosts) & set(record.plan.home.get(slot, ()))}
-    if step.hosts and set(step.hosts) >= set(record.plan.home.get(step.track, ())):
-        known[step.track] = step.version
-    return known
+def _slots_without(record: Record, step: Step) -> dict[str, str]:
+    """What each slot is known to hold, except those that this deploy changes."""
+    changed = set(step.hosts)
+    return {slot: version for slot, version in record.slots.items() if slot != step.track and not changed & set(record.plan.home.get(slot, ()))}
 
 
-def _turn(record: Record, seen: Seen, now: str) -> Record:
-    """Begin the way back."""
-    steps = way_back(record.plan, record.position, immediate=seen.immediate)
-    record = replace(record, back=True, way_back=steps, turned_at=record.position, position=0, applied=None, ending=ENDINGS[seen.result], reason=seen.reason)
+def _whole_slot(record: Record, step: Step) -> dict[str, str]:
+    """The slot that holds one version once this deploy is done: known only where all of its hosts got it."""
+    return {step.track: step.version} if set(step.hosts) >= set(record.plan.home.get(step.track, ())) else {}
+
+
+def _turn(record: Record, seen: Seen) -> Record:
+    """Begin the way back. It ends as partial when hosts were changed and nobody knows what ran there before."""
+    steps, ending, reason = way_back(record.plan, record.position, immediate=seen.immediate), ENDINGS[seen.result], seen.reason
+    gone = lost(record.plan, record.position)
+    if gone:
+        ending, reason = Outcome.PARTIAL, f"{reason}; {short(gone)} cannot be taken back, because the version before is not known".lstrip("; ")
+    record = replace(record, back=True, way_back=steps, turned_at=record.position, position=0, applied=None, ending=ending, reason=reason)
     return _end_if_walked(record)
 
 
 def _end_if_walked(record: Record) -> Record:
     if record.position < len(record.steps):
         return replace(record, intent=record.position)
-    outcome = record.ending if record.back else Outcome.PROMOTED
+    outcome = (record.ending or Outcome.ABORTED) if record.back else Outcome.PROMOTED if record.promoted else Outcome.FAILED
     return replace(record, intent=None, outcome=outcome)

@@ -67,7 +67,8 @@ class Step:
     """One entry of a plan.
 
     ``weight``: percent of requests of the candidate once the step is done. ``hosts``: those that a deploy, health, drain or join
-    step is about; ``track``: where they belong then; ``ramp``: percent of a full share they take after a join.
+    step is about, and those that a clean step leaves out of rotation; ``track``: where they belong then; ``ramp``: percent of a
+    full share they take after a join.
     ``watch``: a bake measures and judges (else it only waits).
     """
 
@@ -133,6 +134,7 @@ def apply(routes: Routes, step: Step, plan: Plan) -> Routes:
         return replace(routes, mirror=replace(step.mirror, track=plan.candidate) if step.mirror else None)
     if step.kind is Kind.CLEAN:
         home = {track: tuple(Member(host) for host in hosts) for track, hosts in plan.home.items()} if routes.members else {}
+        home = _with_ramp(home, step.hosts, Fraction(0))
         weights = {track: (FULL if track == step.track else Fraction(0)) for track in routes.weights}
         return Routes(weights=weights if step.track else routes.weights, members=home)
     return routes

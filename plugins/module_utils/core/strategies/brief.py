@@ -63,5 +63,5 @@ class Brief:
     def start(self) -> Routes:
         """All traffic on the live slot."""
         weights = {slot: (FULL if slot == self.live else Fraction(0)) for slot in self.home}
-        members = {slot: tuple(Member(host) for host in hosts) for slot, hosts in self.home.items()} if self.moves else {}
+        members = {slot: tuple(Member(host) for host in hosts) for slot, hosts in self.home.items()} if self.moves and self.by_hosts else {}
         return Routes(weights=weights, members=members)

@@ -26,11 +26,12 @@ DEFAULT_WEIGHTS = (5, 20, 50, 100)
 DEFAULT_BAKE = 300.0
 
 
-def default_steps(weights: tuple[Fraction, ...] = tuple(Fraction(weight) for weight in DEFAULT_WEIGHTS), bake: float = DEFAULT_BAKE) -> tuple[StepSpec, ...]:
-    """Each weight with a bake after it."""
+def default_steps(weights: tuple[Fraction, ...] = tuple(Fraction(weight) for weight in DEFAULT_WEIGHTS), bake: float = DEFAULT_BAKE,
+                  where: str = "rollout_steps") -> tuple[StepSpec, ...]:
+    """Each weight with a bake after it. ``where``: the option that the weights come from."""
     result: list[StepSpec] = []
-    for weight in weights:
-        result.append(StepSpec(weight=weight))
+    for index, weight in enumerate(weights):
+        result.append(StepSpec(weight=weight, where=f"{where}[{index}]"))
         result.append(StepSpec(step=Step("bake", Kind.BAKE, duration=bake)))
     return tuple(result)
 
@@ -53,7 +54,11 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
 
     def grow(target: Fraction) -> Iterator[Step]:
         if not brief.by_hosts or brief.allow_overload:
-            # An explicit wish: take the share as asked, whatever the hosts would carry.
+            # An explicit wish: take the share as asked, whatever the hosts would carry. But somebody has to take it.
+            if movable and target and not sides.receiver:
+                sides.receiver.append(movable.pop(0))
+                sides.giver.remove(sides.receiver[0])
+                yield from move((sides.receiver[0],), spare, brief.version, health=brief.health)
             sides.share = target
             yield Step(show_percent(target), Kind.WEIGHT, weight=target)
         else:
@@ -63,6 +68,9 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
         if spec.weight is not None:
             result.extend(grow(spec.weight))
         elif spec.step is not None:
+            if (spec.step.match or spec.step.mirror) and brief.by_hosts and not sides.receiver:
+                raise ConfigError("no host runs the new version yet, so nobody could answer", where=spec.where,
+                                  do="Put a set_weight above 0 before it, or hosts into the canary group.")
             step = spec.step if brief.watch or spec.step.kind is not Kind.BAKE else replace(spec.step, watch=False)
             result.append(step)
     if sides.share < FULL:
@@ -101,6 +109,8 @@ def _check(brief: Brief, specs: tuple[StepSpec, ...], full: int, candidates: int
             f"the canary group has {candidates} hosts and cannot carry what {full} stable hosts carry",
             where="rollout_workload.pool.canary", do="Make both groups equally large, or use a router that can move single hosts.",
         )
+    if brief.by_hosts and not candidates and full == 1:
+        raise ConfigError("a single host cannot be stable and canary at once", where="rollout_workload.pool", do="Add a host, or use recreate.")
     if brief.by_hosts and not candidates and not brief.moves:
         raise ConfigError("the canary group has no hosts", where="rollout_workload.pool.canary", do="Put hosts into it.")
 

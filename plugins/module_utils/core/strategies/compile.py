@@ -40,14 +40,16 @@ def compile_plan(brief: Brief) -> Plan:
         raise unknown("strategy", brief.strategy, STRATEGIES, where="rollout_strategy")
     if brief.by_hosts and not brief.home.get(brief.live):
         raise ConfigError(f"the {brief.live} group has no hosts", where="rollout_workload.pool", do="Put hosts into the group, or name another one.")
+    if brief.live not in brief.home:
+        raise ConfigError(f"{brief.live!r} carries the traffic and is not a slot of this workload", where="rollout_router",
+                          do=f"Slots: {', '.join(brief.home)}. Bring one of them to 100 % first.")
+    if not brief.routed and not brief.first and brief.strategy not in IN_PLACE:
+        raise ConfigError(f"{brief.strategy} moves traffic and there is no rollout_router", where="rollout_router", do="Name the router, or use recreate or rolling.")
     if brief.first and brief.strategy not in IN_PLACE:
         after, steps = brief.live, _first(brief)
     else:
         after, steps = STRATEGIES[brief.strategy](brief)
     if not brief.routed:
-        traffic = next((step for step in steps if step.kind in TRAFFIC and step.kind is not Kind.CLEAN), None)
-        if traffic is not None:
-            raise ConfigError(f"{brief.strategy} moves traffic and there is no rollout_router", where="rollout_router", do="Name the router, or use recreate or rolling.")
         steps = [step for step in steps if step.kind not in TRAFFIC]
     _check_capabilities(brief, steps)
     candidate = brief.live if brief.strategy in IN_PLACE or brief.first else brief.spare
@@ -62,60 +64,81 @@ def way_back(plan: Plan, position: int, *, immediate: bool = False) -> tuple[Ste
     """Steps that restore the stable version after ``plan.steps[:position]`` were done and ``plan.steps[position]`` perhaps half.
 
     Stable capacity comes before traffic: hosts that were taken from stable are taken home batch by batch, as fast as capacity
-    allows. ``immediate`` moves all traffic first, for a candidate that is worse than too little capacity.
+    allows. ``immediate`` moves all traffic first, for a candidate that is worse than too little capacity. Hosts whose previous
+    version is unknown cannot be restored (:func:`lost`): they stay out of rotation as long as others of stable serve.
     """
     begun = plan.steps[: position + 1]
-    touched = [host for step in begun if step.kind is Kind.DEPLOY for host in step.hosts]
     if not any(step.kind is Kind.DEPLOY or step.kind in TRAFFIC for step in begun):
         return ()
     if plan.strategy in IN_PLACE or plan.candidate == plan.stable:
-        return tuple(_back_in_place(plan, begun, touched))
-    return tuple(_back_to_stable(plan, position, touched, immediate))
+        return tuple(_back_in_place(plan, begun))
+    return tuple(_back_to_stable(plan, position, begun, immediate))
 
 
-def _back_to_stable(plan: Plan, position: int, touched: list[str], immediate: bool) -> list[Step]:
+def lost(plan: Plan, position: int) -> tuple[str, ...]:
+    """Stable hosts that were changed, perhaps, before or at ``position``, and cannot be restored because nobody knows what ran there."""
+    return () if plan.previous else tuple(host for host in _touched(plan.steps[: position + 1]) if host in plan.home.get(plan.stable, ()))
+
+
+def _touched(begun: tuple[Step, ...]) -> list[str]:
+    return [host for step in begun if step.kind is Kind.DEPLOY for host in step.hosts]
+
+
+def _drained(begun: tuple[Step, ...]) -> tuple[str, ...]:
+    """Hosts that were taken out of rotation, perhaps, and not changed yet."""
+    last = begun[-1]
+    return last.hosts if last.kind is Kind.DRAIN else ()
+
+
+def _back_to_stable(plan: Plan, position: int, begun: tuple[Step, ...], immediate: bool) -> list[Step]:
     now = routes_at(plan, position)
-    current = plan.steps[position] if position < len(plan.steps) else None
-    after = apply(now, current, plan) if current is not None else now
+    after = apply(now, begun[-1], plan)
     own = set(plan.home.get(plan.candidate, ()))
-    taken = [host for host in touched if host not in own]
+    taken = [host for host in _touched(begun) if host not in own]
     share = max(now.weight(plan.candidate), after.weight(plan.candidate))
     health = any(step.kind is Kind.HEALTH for step in plan.steps)
     stable_hosts = [host for host in plan.home.get(plan.stable, ()) if host not in taken]
+    unknown_hosts = lost(plan, position)
     steps: list[Step] = []
+    if share > 0 and _drained(begun):
+        steps.append(Step(f"join {short(_drained(begun))}", Kind.JOIN, hosts=_drained(begun), track=plan.stable))
     if health and stable_hosts and share > 0:
         steps.append(Step(f"stable is ready: {short(tuple(stable_hosts))}", Kind.HEALTH, hosts=tuple(stable_hosts), track=plan.stable))
-    if not taken or immediate or not plan.previous:
-        if share > 0:
+    if taken:
+        # The candidate may lose its last host on the way: nobody is sent there by name any more.
+        steps.extend(Step(f"unmatch {name}", Kind.MATCH, bind=name) for name in dict.fromkeys(match.name for match in (*now.matches, *after.matches)))
+        if now.mirror or after.mirror:
+            steps.append(Step("mirror 0 %", Kind.MIRROR))
+    if not taken or unknown_hosts or (immediate and stable_hosts):
+        if share > 0 and (stable_hosts or not taken):
             steps.append(Step("all traffic to stable", Kind.WEIGHT, weight=Fraction(0)))
         if taken and plan.previous:
             steps.extend(move(tuple(taken), plan.stable, plan.previous, health=health))
     else:
-        sides = Sides(receiver=stable_hosts, giver=[*own, *taken], share=FULL - share, full_load=plan.full_load)
+        sides = Sides(receiver=list(stable_hosts), giver=[*own, *taken], share=FULL - share, full_load=plan.full_load)
         movable = list(reversed(taken))
         steps.extend(transfer(sides, FULL, movable=movable, receiver_track=plan.stable, candidate_receives=False, version=plan.previous, health=health))
         if movable:
             steps.extend(move(tuple(movable), plan.stable, plan.previous, health=health))
     if any(step.kind in TRAFFIC for step in plan.steps):
-        steps.append(Step("clean up", Kind.CLEAN, track=plan.stable))
+        steps.append(Step("clean up", Kind.CLEAN, track=plan.stable, hosts=unknown_hosts if stable_hosts else ()))
     return steps
 
 
-def _back_in_place(plan: Plan, begun: tuple[Step, ...], touched: list[str]) -> list[Step]:
-    if not plan.previous:
-        return []
+def _back_in_place(plan: Plan, begun: tuple[Step, ...]) -> list[Step]:
+    touched = _touched(begun)
     health = any(step.kind is Kind.HEALTH for step in plan.steps)
     routed = any(step.kind in TRAFFIC for step in plan.steps)
-    joined = {host for step in begun[:-1] if step.kind is Kind.JOIN for host in step.hosts}
-    # Hosts that are out of rotation come first: they cost capacity and nobody is on them.
-    away = tuple(host for host in touched if host not in joined) if routed else ()
+    drained = _drained(begun)
+    result = [Step(f"join {short(drained)}", Kind.JOIN, hosts=drained, track=plan.stable)] if drained else []
+    if not plan.previous:
+        return result
     batches = [step.hosts for step in begun if step.kind is Kind.DEPLOY]
     if not routed:
         return [step for hosts in batches for step in move(hosts, plan.stable, plan.previous, health=health, drain=False) if step.kind is not Kind.JOIN]
-    result: list[Step] = []
-    drained = {host for step in begun if step.kind is Kind.DRAIN for host in step.hosts} - set(touched)
-    if drained:
-        result.append(Step(f"join {short(tuple(sorted(drained)))}", Kind.JOIN, hosts=tuple(sorted(drained)), track=plan.stable))
+    joined = {host for step in begun[:-1] if step.kind is Kind.JOIN for host in step.hosts}
+    # Hosts that are out of rotation come first: they cost capacity and nobody is on them.
+    away = tuple(host for host in touched if host not in joined)
     if away:
         result.extend(move(away, plan.stable, plan.previous, health=health))
     for hosts in reversed(batches):

@@ -11,7 +11,7 @@ from ..capacity import PRESETS, batches, unavailable_and_surge
 from ..errors import ConfigError
 from ..model import FULL, Capability
 from ..plan import Kind, Step
-from ..units import count_or_percent
+from ..units import count_or_percent, show_percent
 from .brief import Brief
 from .transfer import move
 
@@ -25,7 +25,7 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
     if brief.routed and Capability.DRAIN not in brief.capabilities:
         raise ConfigError("this router cannot take single hosts out of rotation", where="rollout_router", do="Rolling needs DRAIN, such as haproxy has; or use blue_green.")
     sizes, most = batch_sizes(brief, len(hosts))
-    ramp = tuple(Fraction(level) for level in options.get("ramp") or ()) or (FULL,)
+    ramp = _ramp(tuple(Fraction(level) for level in options.get("ramp") or ()))
     result: list[Step] = []
     for index, batch in enumerate(batches(hosts, sizes, most, f"{WHERE}.batches")):
         for step in move(batch, brief.live, brief.version, health=brief.health, drain=brief.routed, ramp=ramp):
@@ -38,6 +38,14 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
         result.append(Step("monitor", Kind.BAKE, duration=options["monitor"], watch=brief.watch))
     result.append(Step("promote", Kind.PROMOTE))
     return brief.live, result
+
+
+def _ramp(levels: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
+    """The shares a host takes one after the other; the last one is always its full share. Raises ConfigError when they do not rise."""
+    for index, level in enumerate(levels):
+        if level <= (levels[index - 1] if index else 0):
+            raise ConfigError(f"{show_percent(level)} does not rise", where=f"{WHERE}.ramp[{index}]", do="Shares of a ramp rise from above 0 to 100.")
+    return levels if levels and levels[-1] == FULL else (*levels, FULL)
 
 
 def batch_sizes(brief: Brief, total: int) -> tuple[list[object], int]:
@@ -54,8 +62,8 @@ def batch_sizes(brief: Brief, total: int) -> tuple[list[object], int]:
         most = min(most, total - floor)
         if most < 1:
             raise ConfigError(f"{floor} of {total} hosts must stay healthy, so none may ever be taken out", where=f"{WHERE}.min_healthy", do="Lower it, or add a host.")
-    elif brief.routed and total > 1:
-        most = min(most, total - 1)
     if brief.routed and total == 1:
         raise ConfigError("a pool of one host cannot roll without an outage", where="rollout_workload.pool", do="Add a host, or use recreate.")
+    if brief.routed:
+        most = min(most, total - 1)
     return list(options.get("batches") or [most]), most

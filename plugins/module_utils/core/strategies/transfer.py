@@ -29,16 +29,25 @@ class Sides:
 
 
 def transfer(sides: Sides, target: Fraction, *, movable: list[str], receiver_track: str, candidate_receives: bool, version: str,
-             health: bool, drain: bool = True) -> Iterator[Step]:
+             health: bool) -> Iterator[Step]:
     """Steps that bring the receiver to ``target`` percent. Changes ``sides`` and ``movable`` as it goes.
 
     Hosts leave the giver only as far as what remains of it still carries its share; the receiver's share grows only as far as
-    its hosts carry it. When neither helps, one host at a time moves all the same, because standing still would be for ever.
+    its hosts carry it. When neither helps (only where there are no more hosts than the full load needs, so that none can be spared),
+    one host at a time moves all the same, because standing still would be for ever: meanwhile the giver carries less than one
+    host's share too much. Its last host stays while requests go to it: there the receiver takes that share first.
     """
 
     def weight_step(share: Fraction) -> Step:
         candidate = share if candidate_receives else FULL - share
         return Step(show_percent(candidate), Kind.WEIGHT, weight=candidate)
+
+    def take(count: int) -> Iterator[Step]:
+        hosts = tuple(movable[:count])
+        del movable[:count]
+        sides.giver[:] = [host for host in sides.giver if host not in hosts]
+        sides.receiver.extend(hosts)
+        yield from move(hosts, receiver_track, version, health=health)
 
     while sides.share < target:
         reachable = min(target, carries(len(sides.receiver), sides.full_load))
@@ -46,19 +55,16 @@ def transfer(sides: Sides, target: Fraction, *, movable: list[str], receiver_tra
             sides.share = reachable
             yield weight_step(reachable)
             continue
-        if not movable:
-            # Nothing left to move: the caller has decided that this much overload is wanted.
+        if not movable or len(sides.giver) == 1:
             sides.share = target
             yield weight_step(target)
-            return
+            break
         wanted = needed(target, sides.full_load) - len(sides.receiver)
         spare = len(sides.giver) - needed(FULL - sides.share, sides.full_load)
-        count = max(1, min(wanted, spare, len(movable)))
-        hosts = tuple(movable[:count])
-        del movable[:count]
-        sides.giver[:] = [host for host in sides.giver if host not in hosts]
-        sides.receiver.extend(hosts)
-        yield from move(hosts, receiver_track, version, health=health, drain=drain)
+        yield from take(max(1, min(wanted, spare)))
+    missing = needed(target, sides.full_load) - len(sides.receiver)
+    if target == FULL and movable and missing > 0:
+        yield from take(missing)
 
 
 def move(hosts: tuple[str, ...], track: str, version: str, *, health: bool, drain: bool = True, ramp: tuple[Fraction, ...] = (FULL,)) -> Iterator[Step]:
