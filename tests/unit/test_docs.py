@@ -9,7 +9,6 @@ import importlib.util
 import json
 import os
 import re
-import runpy
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -59,10 +58,11 @@ def arguments(module: str) -> dict[str, Any]:
     def capture(_self: object, *args: Any, **kwargs: Any) -> None:
         raise Captured({**kwargs, **({"argument_spec": args[0]} if args else {})})
 
+    path = CHECKOUT / "plugins" / "modules" / f"{module}.py"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(basic.AnsibleModule, "__init__", capture)
         with pytest.raises(Captured) as caught:
-            runpy.run_path(str(CHECKOUT / "plugins" / "modules" / f"{module}.py"), run_name="__main__")
+            exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), {"__name__": "__main__"})  # runpy stumbles over ansible-test's import hooks
     return dict(caught.value.args[0])
 
 
@@ -304,5 +304,7 @@ def test_role_defaults_are_those_of_its_argument_spec(role: str) -> None:
 def test_playbooks_pass_a_syntax_check(tmp_path: Path) -> None:
     tool = Path(sys.executable).parent / "ansible-playbook"
     command = [str(tool), "--syntax-check", "-i", "localhost,", *(f"{NAMESPACE}.{name}" for name in PLAYBOOKS)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "ANSIBLE_LOCAL_TEMP": str(tmp_path)}, check=False)
+    # ansible-test makes an error of a group that does not exist; ours are filled while the playbook runs
+    environment = {**os.environ, "ANSIBLE_LOCAL_TEMP": str(tmp_path), "ANSIBLE_HOST_PATTERN_MISMATCH": "warning"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
     assert done.returncode == 0, done.stderr
