@@ -122,10 +122,10 @@ def main() -> int:
     try:
         demo.start()
         print(f"A real Envoy at {demo.facts['url']}, two pools of two servers, 150 requests a second without retries.")
-        good = all([demo.play(scene) for scene in SCENES])
+        outcomes = [demo.play(scene) for scene in SCENES]
         tail(demo, time.monotonic() - begun, arguments.keep)
         kept = arguments.keep
-        return 0 if good else 1
+        return 0 if all(outcomes) else 1
     except KeyboardInterrupt:
         print("\nstopped; everything the demo started is ended")
         return 130

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible import context as cli
+
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import plan
 from ansible_collections.progressive.delivery.plugins.plugin_utils.base_action import DeliveryAction
@@ -26,8 +27,8 @@ class ActionModule(DeliveryAction):
         hostvars = task_vars.get("hostvars") or {}
         if params["groups"] is None:
             params["groups"] = {group: list(hosts) for group, hosts in (task_vars.get("groups") or {}).items()}
-        if params["file"] is None:
-            params["file"] = next((name for name in release_files(cli.CLIARGS.get("extra_vars") or ()) if whereabouts("rollout_name", [name])), None)
+        if params["release_file"] is None:
+            params["release_file"] = next((name for name in release_files(cli.CLIARGS.get("extra_vars") or ()) if whereabouts("rollout_name", [name])), None)
         if params["folders"] is None:
             params["folders"] = [folder for folder in (task_vars.get("inventory_dir"), os.getcwd(), task_vars.get("playbook_dir")) if folder]
         if params["addresses"] is None:

@@ -9,7 +9,8 @@ module: plan
 short_description: Check a release file against the world and compile its plan
 version_added: 0.1.0
 description:
-  - Reads the release file, which is every variable that begins with C(rollout_), the inventory, the live routes and the record, and compiles the plan of the rollout.
+  - Reads the release file, which is every variable that begins with C(rollout_), the inventory, the live routes and the record.
+  - Compiles from that the plan of the rollout.
   - Refuses what cannot work with one line that says what, where and what to do, before anything changes. Writes nothing.
 author:
   - The progressive.delivery authors (@progressive-delivery)

@@ -43,6 +43,14 @@ reason:
   description: One sentence.
   returned: success
   type: str
+before:
+  description: Position and outcome before.
+  returned: with O(operation=checkpoint)
+  type: dict
+after:
+  description: Position and outcome after.
+  returned: with O(operation=checkpoint)
+  type: dict
 steps:
   description: The steps to do now, up to the next deploy.
   returned: success

@@ -14,7 +14,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any, ClassVar, Optional
+from typing import Any, Optional
 
 from ansible import __version__ as ansible_version
 from ansible import constants as C
@@ -23,11 +23,13 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils.clients.clock import SystemClock
-from ..module_utils.core.errors import DeliveryError, Interrupted
+from ..module_utils.core.errors import ConfigError, DeliveryError, Fenced, Interrupted, MissingDependency, Unsupported
 from ..module_utils.core.options import argument_spec, given
+from ..module_utils.core.record import Outcome
 from ..module_utils.entry.context import Context
 from ..module_utils.entry.module import who
 from ..module_utils.entry.run import Run
+from .farewell import remember
 from .lifeline import Lifeline
 from .remote import Remote
 
@@ -40,7 +42,7 @@ INTERACTIVE = sys.stdin is not None and sys.stdin.isatty()
 class DeliveryAction(ActionBase):
     """Runs ``verb`` in-process. Subclasses name the verb, and may add to its parameters what only a controller knows."""
 
-    verb: ClassVar[ModuleType]
+    verb: ModuleType
     _supports_check_mode = True
     _supports_async = False
     _requires_connection = False
@@ -53,12 +55,15 @@ class DeliveryAction(ActionBase):
         with Lifeline().held() as lifeline:
             context = self.context(task_vars, lifeline)
             try:
-                return self.verb.run(self.prepare(params, task_vars), context)
+                result = self.verb.run(self.prepare(params, task_vars), context)
+                remember(result.get("progressive_delivery"))
+                return result
             except Interrupted as error:
                 self.interrupted(params, context, lifeline, error)
                 raise AnsibleActionFail(f"interrupted: {error}") from None
             except DeliveryError as error:
-                raise AnsibleActionFail(self.explained(error), result={"error": type(error).__name__}) from None
+                outcome = refusal(error)
+                raise AnsibleActionFail(self.explained(error), result={"error": type(error).__name__, "outcome": outcome.value, "code": outcome.code}) from None
 
     def prepare(self, params: dict[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The verb's parameters, with what the controller knows of the inventory."""
@@ -100,6 +105,13 @@ def ask(text: str, seconds: float) -> Optional[str]:
     except AnsibleError:
         return None
     return answer.decode("utf-8", "replace").strip().lower() or None if isinstance(answer, bytes) else None
+
+
+def refusal(error: DeliveryError) -> Outcome:
+    """What an error means where it ends a run before anything changed."""
+    if isinstance(error, Fenced):
+        return Outcome.FENCED
+    return Outcome.INVALID if isinstance(error, (ConfigError, Unsupported, MissingDependency)) else Outcome.FAILED
 
 
 def responsible(task_vars: Mapping[str, Any]) -> str:

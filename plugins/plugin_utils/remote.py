@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, ClassVar, Optional
+from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 
@@ -21,6 +21,7 @@ from ..module_utils.core.fleet import Fleet
 from ..module_utils.core.model import Capability, Observation, Routes
 from ..module_utils.core.ports import StateStore, Stored, TrafficRouter
 from ..module_utils.entry import build
+from ..module_utils.entry.catalog import ON
 from .host import Host
 
 
@@ -47,7 +48,7 @@ class Remote:
         hosts = [Host(self._action, self._vars, name) for name in names]
         if not hosts:
             return build.local_router(options, tracks)
-        alone = {kind: {key: value for key, value in inner.items() if key != "hosts"}}
+        alone = {kind: {key: value for key, value in inner.items() if key not in ON}}
         routers = {host.name: build.local_router(alone, tracks) if is_here(host) else RemoteRouter(host, alone, tracks) for host in hosts}
         return Fleet(routers) if len(routers) > 1 else next(iter(routers.values()))
 
@@ -73,16 +74,14 @@ def is_here(host: Host) -> bool:
 class RemoteRouter:
     """The TrafficRouter port of one load balancer's host. Each call is one module run there."""
 
-    capabilities: ClassVar[frozenset[Capability]] = frozenset()
-    resolution: ClassVar[int] = 100
-
     def __init__(self, host: Host, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> None:
         self._host = host
         self._options = dict(options)
         self._tracks = {track: list(hosts) for track, hosts in tracks.items()}
         told = self._call("describe")
         # What a router can do depends on its options: the host's own adapter says it.
-        vars(self).update(capabilities=frozenset(Capability(item) for item in told["capabilities"]), resolution=int(told["resolution"]))
+        self.capabilities = frozenset(Capability(item) for item in told["capabilities"])
+        self.resolution = int(told["resolution"])
 
     def read(self) -> Routes:
         return decode(Routes, self._call("read"), self._host.name)

@@ -30,7 +30,8 @@ class JournalFile:
             finally:
                 os.close(handle)
         except OSError as error:
-            raise Unavailable(f"the journal cannot be written: {error.strerror}", where=self.path, do="Set rollout_report.directory to a folder you may write.") from None
+            raise Unavailable(f"the journal cannot be written: {error.strerror}", where=self.path,
+                              do="Set rollout_report.directory to a folder you may write.") from None
 
     def read(self) -> Journal:
         """Everything written so far; empty when there is no file yet."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .plan import Kind, Step
-from .record import Good, Outcome, Record, Stable, with_verdict
+from .record import Good, Outcome, Record, Stable, shortened, with_verdict
 from .strategies.compile import lost, way_back
 from .strategies.transfer import short
 
@@ -74,6 +74,7 @@ def advance(record: Record, seen: Seen | None, now: str) -> tuple[Record, Decisi
         record = _end_if_walked(record)
     if record.outcome is not None or seen is None or seen.step != record.position or seen.back != record.back:
         return record, decision(record)
+    seen = replace(seen, reason=shortened(seen.reason))
     if seen.verdict:
         record = with_verdict(record, {"step": seen.step, "at": now, **seen.verdict})
     step = record.steps[record.position]
@@ -110,7 +111,8 @@ def _done(record: Record, now: str) -> Record:
     if step.kind is Kind.PROMOTE and not record.back:
         entry = Good(record.release.version, record.plan.after, record.release.id, now)
         kept = tuple(good for good in record.good if good.version != entry.version)
-        record = replace(record, promoted=True, slots={**record.slots, entry.slot: entry.version}, stable=Stable(record.plan.after, record.release.version), good=(*kept, entry)[-10:])
+        stable = Stable(record.plan.after, record.release.version)
+        record = replace(record, promoted=True, slots={**record.slots, entry.slot: entry.version}, stable=stable, good=(*kept, entry)[-10:])
     return _end_if_walked(record)
 
 

@@ -9,10 +9,9 @@ A step is done when all confirm. All must answer before the first is written; a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
 
 from .errors import Conflict, DeliveryError, Unavailable
-from .model import Capability, MemberView, Observation, Routes
+from .model import MemberView, Observation, Routes
 from .ports import TrafficRouter
 from .settle import difference
 
@@ -20,12 +19,9 @@ from .settle import difference
 class Fleet:
     """The TrafficRouter port over ``routers``, by the name each load balancer goes by in messages.
 
-    ``capabilities`` and ``resolution`` are those that all of them have; they belong to the instance, though the port has them on the class.
+    ``capabilities`` and ``resolution`` are those that all of them have.
     Sequential: one load balancer costs a few milliseconds.
     """
-
-    capabilities: ClassVar[frozenset[Capability]] = frozenset()
-    resolution: ClassVar[int] = 0
 
     def __init__(self, routers: Mapping[str, TrafficRouter]) -> None:
         if not routers:
@@ -33,7 +29,8 @@ class Fleet:
         self._routers = dict(routers)
         members = list(self._routers.values())
         own = frozenset.intersection(*(frozenset(router.capabilities) for router in members))
-        vars(self).update(capabilities=own, resolution=min(router.resolution for router in members))
+        self.capabilities = own
+        self.resolution = min(router.resolution for router in members)
 
     def read_each(self) -> dict[str, Routes]:
         """The live routes of each. Raises Unavailable naming all that do not answer. For resume, which repairs a step that stopped half-way."""

@@ -183,7 +183,11 @@ class Session:
         return self._put()
 
     def renew_if_due(self, every: float = RENEW_EVERY) -> bool:
-        """Renew when the last renewal is ``every`` seconds old; whether it was renewed. A store that is away is borne until the deadline."""
+        """Renew when the last renewal is ``every`` seconds old, sooner for a short term; whether it was renewed.
+
+        A store that is away is borne until the deadline.
+        """
+        every = min(every, self._deadline * RENEW_EVERY / RENEW_DEADLINE)
         if self._renewed is not None and self._clock.now() - self._renewed < every:
             self._refuse_fenced()
             return False

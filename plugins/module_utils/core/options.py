@@ -27,7 +27,7 @@ from .units import duration, percent, plain
 ANSIBLE_TYPES = {"duration": "str", "percent": "str", "count_or_percent": "str", "name": "str", "any": "raw"}
 """Types of ours that Ansible knows by another name."""
 
-NAME = re.compile(r"^[A-Za-z0-9_](?:[A-Za-z0-9_.:-]{0,251}[A-Za-z0-9_])?$")
+NAME = re.compile(r"^[A-Za-z0-9_](?:[A-Za-z0-9_.:-]{0,251}[A-Za-z0-9_])?\Z")
 """What a name of a server, backend, cluster, track or release may look like.
 
 An allow-list, because such names end up in socket commands, URLs, file names and queries.
@@ -123,7 +123,7 @@ def validate(value: Any, options: Options, where: str) -> dict[str, Any]:
     by_alias = {alias: name for name, option in options.items() for alias in option.aliases}
     found: dict[str, Any] = {}
     for key, item in value.items():
-        name = by_alias.get(key, key)
+        name = by_alias.get(str(key), str(key))
         if name not in options:
             raise unknown("option", str(key), options, where=where)
         if name in found and found[name] is not None and item is not None:
@@ -216,7 +216,7 @@ def _scalar(value: Any, option: Option, where: str) -> Any:
             return False
         raise ConfigError(f"{value!r} is neither true nor false", where=where)
     if kind == "int":
-        if isinstance(value, bool) or not re.match(r"^-?\d+$", str(value).strip()):
+        if isinstance(value, bool) or not re.match(r"^-?\d+$", str(value).strip(), re.ASCII):
             raise ConfigError(f"{value!r} is not a whole number", where=where)
         return int(value)
     if kind == "float":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Optional, Protocol
+from typing import Any, Optional, Protocol
 
 from .model import Capability, Observation, Routes, Series, Track, Verdict, Window
 
@@ -15,8 +15,9 @@ from .model import Capability, Observation, Routes, Series, Track, Verdict, Wind
 class TrafficRouter(Protocol):
     """Splits requests between tracks. Several load balancers that serve the same users are one router (see ``core/fleet.py``)."""
 
-    capabilities: ClassVar[frozenset[Capability]]
-    resolution: ClassVar[int]
+    capabilities: frozenset[Capability]
+    """What this very router can do: its options may narrow what its kind can."""
+    resolution: int
     """Parts a whole is split into: 100 for whole per cents, 256 for HAProxy weights, 10000 for hundredths of a per cent."""
 
     def read(self) -> Routes:

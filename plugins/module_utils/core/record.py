@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import base64
 import enum
+import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
@@ -18,6 +21,11 @@ from .plan import Plan, Step, routes_at
 SCHEMA = 1
 MOST_VERDICTS = 50
 MOST_HISTORY = 20
+MOST_REASON = 500
+"""Characters kept of a reason; the journal has all of it."""
+PACKED = ("plan", "way_back")
+PACK_ABOVE = 16 * 1024
+LONGEST_UNPACKED = 16 * 1024 * 1024
 
 
 class Outcome(str, enum.Enum):
@@ -102,10 +110,11 @@ class Past:
 class Record:
     """Everything a run must know to go on where another one stopped.
 
-    ``position`` is the next step to do, in ``plan.steps`` or, while ``back``, in ``way_back``; ``turned_at`` is where forward ended. ``intent`` is the index of the
-    step that may have begun; ``applied`` the last one known to be done. ``ending`` is what the outcome will be once the way
-    back is walked. ``reason`` is one sentence. ``slots`` is the version
-    that a whole slot is known to hold, so that a rollback need not deploy what is still there. ``counters`` are what the data plane had counted when the release began.
+    ``position`` is the next step to do, in ``plan.steps`` or, while ``back``, in ``way_back``; ``turned_at`` is where forward
+    ended. ``intent`` is the index of the step that may have begun, ``applied`` the last one known to be done. ``ending`` is what
+    the outcome will be once the way back is walked. ``reason`` is one sentence. ``slots`` is the version that a whole slot is
+    known to hold, so that a rollback need not deploy what is still there. ``counters`` are what the data plane had counted
+    when the release began.
     """
 
     name: str
@@ -150,9 +159,13 @@ class Record:
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """The record as stored."""
+    """The record as stored. Long steps are packed: they repeat every host's name, and stores take small documents only."""
     result: dict[str, Any] = {"schema": SCHEMA, **encode(record)}
     result["plan_digest"] = record.plan.digest
+    steps = json.dumps({name: result[name] for name in PACKED if name in result}, separators=(",", ":"))
+    if len(steps) > PACK_ABOVE:
+        result = {name: item for name, item in result.items() if name not in PACKED}
+        result["packed"] = base64.b64encode(zlib.compress(steps.encode(), 9)).decode()
     return result
 
 
@@ -163,15 +176,33 @@ def from_json(value: Mapping[str, Any]) -> Record:
             f"the record has schema {value.get('schema')!r}, this version reads {SCHEMA}", where="record",
             do="Use the version of progressive.delivery that began the release.",
         )
-    return decode(Record, {key: item for key, item in value.items() if key != "plan_digest"}, "record")
+    plain = {key: item for key, item in value.items() if key not in ("plan_digest", "packed")}
+    if "packed" in value:
+        plain.update(_unpacked(value["packed"]))
+    return decode(Record, plain, "record")
+
+
+def _unpacked(text: Any) -> Mapping[str, Any]:
+    try:
+        unzip = zlib.decompressobj()
+        found = json.loads(unzip.decompress(base64.b64decode(text, validate=True), LONGEST_UNPACKED))
+    except (TypeError, ValueError, zlib.error) as error:
+        raise ConfigError(f"the packed steps are damaged ({error})", where="record.packed") from None
+    if not isinstance(found, Mapping) or set(found) - set(PACKED):
+        raise ConfigError("the packed steps are not ours", where="record.packed")
+    return found
 
 
 def closed(record: Record, at: str) -> tuple[Past, ...]:
     """The history with this release in it."""
     outcome = record.outcome.value if record.outcome else Outcome.INTERRUPTED.value
-    entry = Past(record.release.id, record.release.version, outcome, at, record.reason)
+    entry = Past(record.release.id, record.release.version, outcome, at, shortened(record.reason))
     kept = tuple(past for past in record.history if past.id != record.release.id)
     return (*kept, entry)[-MOST_HISTORY:]
+
+
+def shortened(reason: str) -> str:
+    return reason if len(reason) <= MOST_REASON else f"{reason[:MOST_REASON]} ..."
 
 
 def with_verdict(record: Record, verdict: Mapping[str, Any]) -> Record:

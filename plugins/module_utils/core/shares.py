@@ -46,16 +46,15 @@ def whole_weights(groups: Sequence[Group], maximum: int) -> tuple[tuple[int, ...
     heaviest = max(units, default=Fraction(0))
     if not heaviest:
         return tuple(0 for _group in groups), Fraction(0)
-    best: tuple[Fraction, tuple[int, ...]] | None = None
+    best: tuple[Fraction, tuple[int, ...]] = (Fraction(-1), ())
     for top in range(maximum, maximum // 2, -1):
         weights = tuple(max(1, int(unit * top / heaviest + Fraction(1, 2))) if unit else 0 for unit in units)
         total = sum(weight * group.count for weight, group in zip(weights, groups))
         error = sum((abs(FULL * weight / total - unit) * group.count for weight, unit, group in zip(weights, units, groups)), Fraction(0))
-        if best is None or error < best[0]:
+        if not best[1] or error < best[0]:
             best = (error, weights)
         if not error:
             break
-    assert best is not None
     return best[1], _worst(groups, best[1])
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from .errors import ConfigError
 
-_DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$")
+_DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$", re.ASCII)
 LONGEST = 30 * 86400.0
 """The longest duration accepted, in seconds: 30 days. A longer one is a typo."""
 
@@ -32,7 +32,7 @@ def duration(value: Any, where: str = "") -> float:
     elif isinstance(value, str) and value.strip():
         text = value.strip()
         try:
-            seconds = float(text) if re.match(r"^-?\d+(\.\d+)?$", text) else None
+            seconds = float(text) if re.match(r"^-?\d+(\.\d+)?$", text, re.ASCII) else None
         except ValueError:
             seconds = None
         if seconds is None:
@@ -52,7 +52,7 @@ def percent(value: Any, where: str = "") -> Fraction:
     text = str(value).strip()
     if isinstance(value, str) and text.endswith("%"):
         text = text[:-1].strip()
-    if isinstance(value, bool) or not re.match(r"^-?\d+(\.\d+)?(/\d+)?$", text):
+    if isinstance(value, bool) or not re.match(r"^-?\d+(\.\d+)?(/\d+)?$", text, re.ASCII):
         raise ConfigError(f"{value!r} is not a percentage", where=where, do="Write a number from 0 to 100, such as 5 or 33.3.")
     number = Fraction(text)
     if not 0 <= number <= 100:
@@ -66,7 +66,7 @@ def count_or_percent(value: Any, total: int, *, round_up: bool, where: str = "")
     if text.endswith("%"):
         share = percent(text, where) * total / 100
         return math.ceil(share) if round_up else math.floor(share)
-    if isinstance(value, bool) or not re.match(r"^\d+$", text):
+    if isinstance(value, bool) or not re.match(r"^\d+$", text, re.ASCII):
         raise ConfigError(f"{value!r} is neither a whole number nor a percentage", where=where, do='Write 2 or "25%".')
     return int(text)
 
@@ -101,5 +101,4 @@ def iso(timestamp: float) -> str:
 
 def from_iso(text: str) -> float:
     """The inverse of :func:`iso`."""
-    stamp = datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ")
-    return stamp.replace(tzinfo=datetime.timezone.utc).timestamp()
+    return datetime.datetime.strptime(text.replace("Z", "+0000"), "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()

@@ -63,7 +63,9 @@ def metrics(analysis: Optional[Mapping[str, Any]]) -> list[Metric]:
     """The metrics of an analysis. Raises ConfigError for one that could never be judged, or for two of the same name."""
     if not analysis:
         return []
-    made = [Metric.from_options(item, f"rollout_analysis.metrics[{index}]") for index, item in enumerate(analysis.get("metrics") or [])]
+    timeout = duration(analysis.get("no_data_timeout", "5m"), "rollout_analysis.no_data_timeout")
+    made = [Metric.from_options(item, f"rollout_analysis.metrics[{index}]", no_data_timeout=timeout, providers=family(PROVIDERS), judges={})
+            for index, item in enumerate(analysis.get("metrics") or [])]
     if not made:
         raise ConfigError("no metric is listed", where="rollout_analysis.metrics", do="List at least one, or write rollout_analysis: none.")
     names = [metric.name for metric in made]
@@ -88,7 +90,12 @@ def brief(spec: Mapping[str, Any], hosts: Tracks, *, live: str, previous: str, f
 def step_specs(spec: Mapping[str, Any]) -> tuple[StepSpec, ...]:
     """The user's steps, or those that the shorthand stands for; empty for the strategy's own."""
     if spec.get("steps"):
-        return tuple(_step_spec(item, f"rollout_steps[{index}]") for index, item in enumerate(spec["steps"]))
+        made = tuple(_step_spec(item, f"rollout_steps[{index}]") for index, item in enumerate(spec["steps"]))
+        names = [item.step.gate.name for item in made if item.step and item.step.gate]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ConfigError(f"gate {twice!r} stands there twice: one decision would open both", where="rollout_steps", do="Give each its own name.")
+        return made
     if spec["strategy"] != "canary":
         return ()
     options = spec.get("canary") or {}

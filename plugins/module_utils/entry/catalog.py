@@ -49,7 +49,7 @@ STORES: dict[str, Any] = {
 
 
 ON: Options = {
-    "hosts": Option("list", "Inventory hosts or groups on which the sockets or files named here are. Default: where the coordinator's tasks run.", elements="str"),
+    "hosts": Option("list", "Inventory hosts or groups that hold the sockets or files named here. Default: this controller.", elements="str"),
 }
 """What every router takes beside its own options."""
 

@@ -15,6 +15,7 @@ from ..core.health import HEALTH_OPTIONS
 from ..core.metric import analysis_options
 from ..core.options import Option, Options, check, one_key
 from ..core.strategies.compile import HOOK_POINTS, STRATEGIES
+from ..core.units import duration, show_duration
 from .catalog import PROVIDERS, ROUTERS, STORES, WORKLOADS, family
 
 HOOK: Options = {
@@ -109,6 +110,8 @@ AB_TEST: Options = {
     "max_duration": Option("duration", "How long it runs at most.", default="168h"),
 }
 
+FORMATS = ("html", "json", "junit", "markdown")
+
 SPEC: Options = {
     "rollout_name": Option("name", "One name for the service; the record is kept under it.", required=True),
     "rollout_version": Option("str", "The version to ship.", required=True),
@@ -153,7 +156,7 @@ SPEC: Options = {
     }),
     "rollout_report": Option("dict", "What is written at the end.", default={}, options={
         "directory": Option("path", "Where to.", default="reports"),
-        "formats": Option("list", "Which.", elements="str", default=["html", "json", "junit", "markdown"]),
+        "formats": Option("list", "Which.", elements="str", default=list(FORMATS)),
     }),
     "rollout_verify": Option("dict", "What must answer before a release is called done.", default={}, options={
         "checks": Option("any", "Health options like rollout_health, asked of the users' own entry point."),
@@ -162,6 +165,9 @@ SPEC: Options = {
     "rollout_url_allow": Option("list", "Host patterns that metric, health and hook addresses must match.", elements="str"),
     "rollout_to_version": Option("str", "With rollback: the good version to go back to."),
 }
+
+SHORTEST_LEASE = 5.0
+"""Seconds. A lease that ends while its holder is between two tasks invites a second run in."""
 
 GIVEN_TO_USERS = frozenset({"rollout_target_version", "rollout_track", "rollout_action"})
 """Variables that we set for the user's tasks; they are not input."""
@@ -197,6 +203,11 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
         result["verify"]["checks"] = _section("health", result["verify"]["checks"], "rollout_verify.checks")
     if not result["version"].strip():
         raise ConfigError("rollout_version is empty", where="rollout_version", do="Say what to ship.")
+    if duration(result["lease"].get("ttl", "90s")) < SHORTEST_LEASE:
+        raise ConfigError(f"{result['lease']['ttl']} is shorter than a task may take", where="rollout_lease.ttl", do=f"Use {show_duration(SHORTEST_LEASE)} or more.")
+    for index, name in enumerate(result["report"].get("formats", ())):
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS, where=f"rollout_report.formats[{index}]")
     return result
 
 

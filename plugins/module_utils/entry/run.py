@@ -28,7 +28,7 @@ from . import build
 from .context import Context
 
 RELEASE_OPTION: Options = {
-    "release": Option("dict", "The release on whose behalf this runs, as C(progressive.delivery.plan) and C(progressive.delivery.release) return it.", open=True),
+    "release": Option("dict", "The release on whose behalf this runs, as M(progressive.delivery.release) returns it.", open=True),
     "step": Option("int", "Index of the step the loop is at. The record decides: when it names another step, nothing is done."),
 }
 
@@ -70,6 +70,13 @@ class Run:
         return self.record.steps[self.record.position]
 
     @property
+    def doing(self) -> Step:
+        """The step to do now, for a verb that :meth:`is_at` has let through. Raises ConfigError when there is none."""
+        if self.step is None:
+            raise ConfigError("the release has no step to do", where=self.record.name)
+        return self.step
+
+    @property
     def routes(self) -> Routes:
         """Where requests go before the current step."""
         return self.record.routes
@@ -108,6 +115,12 @@ class Run:
     def asked(self) -> Optional[requests.Request]:
         """The request somebody left for this release, if any."""
         return requests.pending(self.store, self.record.release.id)
+
+    def answer(self, text: str) -> None:
+        """Answer the request, so that it is not acted on twice."""
+        asked = self.asked()
+        if asked is not None:
+            requests.answer(self.store, self.context.clock, asked.id, text)
 
     def tick(self) -> Optional[str]:
         """To be called while waiting: keeps the lease, and says why to stop waiting, if there is a reason."""

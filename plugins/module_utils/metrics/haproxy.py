@@ -123,7 +123,7 @@ class HaproxyProvider:
             raise NoData(f"no request was answered in {seconds:.1f} s", where=f"haproxy {window.track}")
         if asked == MEAN:
             spent = sum(count(rows[place], ("rtime",)) * each.requests for place, each in delta.items())
-            return _series(Point(look.time, spent / requests / 1000, requests), asked, window)
+            return _series(Point(look.time, spent / requests, requests), asked, window)
         share = sum(each.failed for each in delta.values()) / requests
         return _series(Point(look.time, share if asked == "error_rate" else 1 - share, requests), asked, window)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any
 
 from ..clients import envoy_endpoints, envoy_routes
 from ..clients.envoy import ClusterStatus, EnvoyAdmin
@@ -49,9 +49,9 @@ class EnvoyRouter:
         "addresses": Option("dict", "Inventory host to the address and port that Envoy knows it by, such as 10.0.0.5:8080.", open=True, default={}),
         "timeout": Option("duration", "Longest wait for one answer of an admin interface.", default="5s"),
     }
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
+    capabilities: frozenset[Capability] = frozenset(Capability)
     """All there is; an instance without endpoint files or a mirror cluster has less."""
-    resolution: ClassVar[int] = envoy_routes.BASE
+    resolution: int = envoy_routes.BASE
 
     def __init__(
         self, admin: EnvoyAdmin, rds: DiscoveryFile, layout: envoy_routes.Layout, *,
@@ -65,7 +65,7 @@ class EnvoyRouter:
         missing = set() if self.eds else {Capability.MEMBERS, Capability.DRAIN}
         if not layout.mirrors:
             missing.add(Capability.MIRROR)
-        vars(self)["capabilities"] = EnvoyRouter.capabilities - missing
+        self.capabilities = EnvoyRouter.capabilities - missing
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> TrafficRouter:

@@ -86,8 +86,8 @@ class HaproxyRouter:
     A ramp of 0 is HAProxy's ``drain``, which still serves sessions that a cookie binds to the server. Shares count only servers that take traffic.
     """
 
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.WEIGHT, Capability.MEMBERS, Capability.DRAIN, Capability.MEASURE})
-    resolution: ClassVar[int] = MAX_WEIGHT
+    capabilities: frozenset[Capability] = frozenset({Capability.WEIGHT, Capability.MEMBERS, Capability.DRAIN, Capability.MEASURE})
+    resolution: int = MAX_WEIGHT
     SUMMARY: ClassVar[str] = "HAProxy by its stats socket: server weights in a backend, or a map that chooses between backends."
     OPTIONS: ClassVar[Options] = OPTIONS
     from_options = staticmethod(from_options)
@@ -255,8 +255,8 @@ class HaproxyRouter:
 class HaproxyMapRouter:
     """Tracks are whole backends, and an entry of a map names the one that serves. Weights are 0 or 100."""
 
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.MEASURE})
-    resolution: ClassVar[int] = 1
+    capabilities: frozenset[Capability] = frozenset({Capability.MEASURE})
+    resolution: int = 1
 
     def __init__(
         self,

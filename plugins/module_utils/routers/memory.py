@@ -36,8 +36,8 @@ class MemoryRouter:
         "traffic": Option("int", "Requests that arrive between two looks, split exactly by the live weights.", default=0, minimum=0),
         "capabilities": Option("list", "What this router can do. Everything when not given.", elements="str"),
     }
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
-    resolution: ClassVar[int] = 10000
+    capabilities: frozenset[Capability] = frozenset(Capability)
+    resolution: int = 10000
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class MemoryRouter:
         self._traffic = traffic
         self.world = world if world is not None else {}
         if capabilities is not None:
-            vars(self).update(capabilities=capabilities)
+            self.capabilities = capabilities
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], tracks: Optional[Mapping[str, tuple[str, ...]]] = None) -> MemoryRouter:

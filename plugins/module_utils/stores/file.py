@@ -42,6 +42,7 @@ class FileStore:
     """Implements the port ``StateStore`` for one release name. Nothing is made on disk before the first save."""
 
     SUMMARY: ClassVar[str] = "JSON files in a private directory of one host."
+    on_one_host: ClassVar[bool] = True
     OPTIONS: ClassVar[Options] = {
         "directory": Option(
             "path",

@@ -29,6 +29,7 @@ class MemoryStore:
     (an answer that was lost, somebody who writes right behind us).
     """
 
+    on_one_host: ClassVar[bool] = False
     SUMMARY: ClassVar[str] = "Nowhere but in this process: for tests."
     OPTIONS: ClassVar[Options] = {}
 

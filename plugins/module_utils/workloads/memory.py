@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ..core.errors import ConfigError
 from ..core.model import Track
@@ -16,8 +16,9 @@ from ..core.options import Option, Options
 class MemoryWorkload:
     """Tracks as a dict. Every change is at once ready."""
 
-    SUMMARY = "A pretended workload, for tests and rehearsals."
-    OPTIONS: Options = {
+    SUMMARY: ClassVar[str] = "A pretended workload, for tests and rehearsals."
+    by_hosts: ClassVar[bool] = False
+    OPTIONS: ClassVar[Options] = {
         "tracks": Option("dict", "Version per track.", default={"stable": "1", "canary": ""}, open=True),
         "replicas": Option("int", "Replicas of each track.", default=1, minimum=1),
     }
@@ -28,6 +29,11 @@ class MemoryWorkload:
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> MemoryWorkload:
         return cls(options["tracks"], options["replicas"])
+
+    @staticmethod
+    def slots(options: Mapping[str, Any], groups: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """The slots, none of which is made of hosts."""
+        return {"stable": (), "canary": ()}
 
     def read(self) -> Mapping[str, Track]:
         return dict(self._tracks)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 from ..core.errors import ConfigError
 from ..core.model import Track
@@ -39,8 +39,9 @@ class PoolWorkload:
     ``hosts``: names per slot. ``version_of``: asks one host, by name, for the version it runs; None when it cannot be asked from here.
     """
 
-    SUMMARY = "Hosts of the inventory, changed by your own tasks."
-    OPTIONS: Options = {
+    SUMMARY: ClassVar[str] = "Hosts of the inventory, changed by your own tasks."
+    by_hosts: ClassVar[bool] = True
+    OPTIONS: ClassVar[Options] = {
         "stable": Option("str", "Inventory group that serves now (or served first)."),
         "canary": Option("str", "Inventory group that receives the new version; without it, hosts of the stable group move over."),
         "hosts": Option("str", "One inventory group, for rolling and recreate."),
@@ -63,24 +64,24 @@ class PoolWorkload:
             tracks[slot] = Track(slot, version, len(hosts), len(hosts), hosts)
         return tracks
 
-
-def slots(options: Mapping[str, Any], groups: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Hosts per slot from the inventory's groups. Raises ConfigError for a group that is missing, empty or overlapping."""
-    where = "rollout_workload.pool"
-    stable = options.get("stable") or options.get("hosts")
-    if not stable:
-        raise ConfigError("no group is named", where=where, do="Set stable (and canary), or hosts.")
-    if options.get("stable") and options.get("hosts"):
-        raise ConfigError("both stable and hosts are set", where=where, do="hosts is for a single group; keep one of them.")
-    result: dict[str, tuple[str, ...]] = {}
-    for slot, group in (("stable", stable), ("canary", options.get("canary"))):
-        if group and group not in groups:
-            known = ", ".join(sorted(name for name in groups if name not in ("all", "ungrouped")))
-            raise ConfigError(f"the inventory has no group {group!r}", where=f"{where}.{slot}", do=f"Known groups: {known or 'none'}.")
-        result[slot] = tuple(groups[group]) if group else ()
-    if not result["stable"]:
-        raise ConfigError(f"group {stable!r} has no hosts", where=f"{where}.stable", do="Put hosts into it.")
-    both = set(result["stable"]) & set(result["canary"])
-    if both:
-        raise ConfigError(f"{', '.join(sorted(both))} is in both groups", where=where, do="A host belongs to one of stable and canary.")
-    return result
+    @staticmethod
+    def slots(options: Mapping[str, Any], groups: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """Hosts per slot from the inventory's groups. Raises ConfigError for a group that is missing, empty or overlapping."""
+        where = "rollout_workload.pool"
+        stable = options.get("stable") or options.get("hosts")
+        if not stable:
+            raise ConfigError("no group is named", where=where, do="Set stable (and canary), or hosts.")
+        if options.get("stable") and options.get("hosts"):
+            raise ConfigError("both stable and hosts are set", where=where, do="hosts is for a single group; keep one of them.")
+        result: dict[str, tuple[str, ...]] = {}
+        for slot, group in (("stable", stable), ("canary", options.get("canary"))):
+            if group and group not in groups:
+                known = ", ".join(sorted(name for name in groups if name not in ("all", "ungrouped")))
+                raise ConfigError(f"the inventory has no group {group!r}", where=f"{where}.{slot}", do=f"Known groups: {known or 'none'}.")
+            result[slot] = tuple(groups[group]) if group else ()
+        if not result["stable"]:
+            raise ConfigError(f"group {stable!r} has no hosts", where=f"{where}.stable", do="Put hosts into it.")
+        both = set(result["stable"]) & set(result["canary"])
+        if both:
+            raise ConfigError(f"{', '.join(sorted(both))} is in both groups", where=where, do="A host belongs to one of stable and canary.")
+        return result

@@ -22,6 +22,7 @@ from .. import build
 from ..context import Context
 from ..release_file import ANALYSIS
 from ..run import RELEASE_OPTION, Run, seen
+from .health import allowed, parsed, prober, targets_of
 
 OPTIONS: Options = {
     **RELEASE_OPTION,
@@ -57,6 +58,27 @@ class Measuring:
         return float(getattr(self.of(metric), "lag", 0.0))
 
 
+class Vitals:
+    """The candidate's hosts, asked at every look of a bake. One missed answer is a hiccup, two in a row are an illness."""
+
+    def __init__(self, spec: Mapping[str, Any], hosts: tuple[str, ...]) -> None:
+        self._targets = targets_of(spec, hosts) if spec.get("health") else ()
+        self._health = parsed(spec["health"], "rollout_health") if self._targets else None
+        self._prober = prober(self._health, spec) if self._health else None
+        self._missed: dict[str, int] = {}
+
+    def unhealthy(self) -> Optional[str]:
+        """Why the candidate is not well, or None."""
+        if self._prober is None or self._health is None:
+            return None
+        answers = self._prober(self._targets)
+        self._missed = {name: self._missed.get(name, 0) + 1 for name, attempt in answers.items() if not attempt.ok}
+        ill = sorted(name for name, times in self._missed.items() if times > 1)
+        if len(ill) <= allowed(self._health, len(self._targets)):
+            return None
+        return f"{', '.join(ill)} unhealthy: {answers[ill[0]].detail}"
+
+
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Watch for the release's current step, or for as long as the options say."""
     if params.get("release"):
@@ -71,8 +93,8 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     ports = Ports(measuring.measure, context.clock, on_look=lambda look: context.say(_line(look)), lag=measuring.lag)
     wait = duration(params["duration"]) if params.get("duration") else None
     result = _bake(metrics, ports, analysis, wait, Scope(params["candidate"], params["baseline"], labels=labels))
-    return {"changed": False, "phase": result.phase.value, "reason": result.reason, "decision": _decision(result, analysis), "seconds": round(result.seconds, 3),
-            "looks": encode(result.looks), "metrics": encode(result.metrics)}
+    return {"changed": False, "phase": result.phase.value, "reason": result.reason, "decision": _decision(result, analysis),
+            "seconds": round(result.seconds, 3), "looks": encode(result.looks), "metrics": encode(result.metrics)}
 
 
 def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -94,7 +116,8 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
                       threshold=look.threshold, n=look.n, reason=look.reason, unit=unit)
         context.say(_line(look, spec["name"], step.name, unit))
 
-    ports = Ports(measuring.measure, context.clock, on_tick=current.tick, on_look=on_look, lag=measuring.lag)
+    ports = Ports(measuring.measure, context.clock, on_tick=current.tick, on_look=on_look, lag=measuring.lag,
+                  health=Vitals(spec, tracks.get(candidate, ())).unhealthy)
     scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started))
     for metric in metrics:
         measuring.of(metric)

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ...clients.gate_file import FileGate
 from ...core import gate as gates
+from ...core import requests
 from ...core.advance import Result
 from ...core.errors import ConfigError
 from ...core.options import Option, Options
@@ -55,8 +56,10 @@ def _decision(current: Run, spec: GateSpec, *, inline: bool) -> gates.Gate:
     context = current.context
 
     def on_tick(found: gates.Gate) -> Optional[gates.Decision]:
-        if current.tick():
-            return _by(current, gates.ABORT, "request")
+        current.tick()
+        asked = current.asked()
+        if asked is not None and asked.kind == requests.ABORT:
+            return _by(current, gates.ABORT, "request", asked.who)
         answer = context.ask(f"{current.label}: {gates.prompt_text(found, context.clock.time())}? ", ASK) if inline and context.ask else None
         return _by(current, answer, "prompt") if answer in (gates.PROMOTE, gates.ABORT) else None
 
@@ -64,8 +67,8 @@ def _decision(current: Run, spec: GateSpec, *, inline: bool) -> gates.Gate:
                                timeout=None if inline else 0.0, on_tick=on_tick, say=lambda line: context.say(f"{current.label}: {line}"))
 
 
-def _by(current: Run, what: str, channel: str) -> gates.Decision:
-    return gates.Decision(what, current.context.who, iso(current.context.clock.time()), channel, current.record.release.digest)
+def _by(current: Run, what: str, channel: str, who: str = "") -> gates.Decision:
+    return gates.Decision(what, who or current.context.who, iso(current.context.clock.time()), channel, current.record.release.digest)
 
 
 def _result(current: Run, found: gates.Gate) -> dict[str, Any]:

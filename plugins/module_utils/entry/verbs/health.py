@@ -17,11 +17,11 @@ from ...core.model import FULL
 from ...core.options import Option, Options, check
 from ...core.poll import PollResult
 from ...core.target import Target, targets_from
-from ...core.units import show_percent
+from ...core.units import count_or_percent, show_percent
 from .. import build
 from ..context import Context
 from ..run import RELEASE_OPTION, Run, seen, tracks_of
-from .plan import stored_record
+from ..stored import stored_record
 
 OPTIONS: Options = {
     **RELEASE_OPTION,
@@ -37,8 +37,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         return _verify(params["release"], context)
     if params.get("release"):
         return _for_release(params, context)
-    asked = check({name: value for name, value in (params.get("checks") or {}).items() if value is not None}, Option("dict", "", options=HEALTH_OPTIONS), "checks")
-    wanted = health.parse(asked, "checks")
+    wanted = parsed(params.get("checks") or {}, "checks")
     targets = targets_from(params.get("targets") or {})
     if context.check_mode:
         return {"changed": False, "healthy": True, "summary": f"would ask {len(targets)} targets"}
@@ -50,8 +49,8 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     current = Run.open(params["release"], context)
     if not current.is_at(params.get("step")) or current.step is None:
         return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
-    wanted = health.parse(_checked(current.spec["health"], "rollout_health"), "rollout_health")
-    targets = _targets(current.spec, current.step.hosts)
+    wanted = parsed(current.spec["health"], "rollout_health")
+    targets = targets_of(current.spec, current.step.hosts)
 
     def on_look(look: PollResult) -> None:
         reason = current.tick()
@@ -60,7 +59,7 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
             raise _Stopped(reason)
 
     try:
-        result = health.run(wanted, targets, _prober(wanted, current.spec), context.clock, on_look=on_look)
+        result = health.run(wanted, targets, prober(wanted, current.spec), context.clock, on_look=on_look)
     except _Stopped as stopped:
         return {"changed": False, "seen": seen(current, Result.ABORTED, str(stopped))}
     except (Fenced, Interrupted):
@@ -86,11 +85,11 @@ def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:
         weight = build.router(spec["router"], tracks, context).read().weight(slot)
         good = weight == FULL
         findings.append(f"slot {slot} carries {show_percent(weight)}")
-    for name, options, targets in ((f"hosts of {slot}", spec.get("health"), _targets(spec, hosts)),
+    for name, options, targets in ((f"hosts of {slot}", spec.get("health"), targets_of(spec, hosts)),
                                    ("checks", spec["verify"].get("checks"), targets_from(spec["verify"].get("targets") or {}))):
         if options and targets:
-            wanted = health.parse(_checked(options, name), name)
-            result = health.run(wanted, targets, _prober(wanted, spec), context.clock)
+            wanted = parsed(options, name)
+            result = health.run(wanted, targets, prober(wanted, spec), context.clock)
             good = good and result.healthy
             findings.append(f"{name}: {health.summary(wanted, result)}")
     text = "; ".join(findings) or "nothing to verify"
@@ -102,16 +101,23 @@ class _Stopped(Exception):
     """Somebody asked to stop while we waited."""
 
 
-def _checked(options: Any, where: str) -> dict[str, Any]:
-    made: dict[str, Any] = check(options, Option("dict", "", options=HEALTH_OPTIONS), where)
-    return made
+def parsed(options: Any, where: str) -> health.Health:
+    """The health check of a release. Raises ConfigError."""
+    return health.parse(check(options, Option("dict", "", options=HEALTH_OPTIONS), where), where)
 
 
-def _prober(wanted: health.Health, spec: Mapping[str, Any]) -> Prober:
+def allowed(wanted: health.Health, total: int) -> int:
+    """How many of ``total`` targets may be unhealthy."""
+    return count_or_percent(wanted.max_failed, total, round_up=False, where="max_failed")
+
+
+def prober(wanted: health.Health, spec: Mapping[str, Any]) -> Prober:
+    """Asks as the release allows."""
     return Prober(wanted.check, wanted.timeout, allow=spec.get("url_allow") or ())
 
 
-def _targets(spec: Mapping[str, Any], hosts: tuple[str, ...]) -> tuple[Target, ...]:
+def targets_of(spec: Mapping[str, Any], hosts: tuple[str, ...]) -> tuple[Target, ...]:
+    """The hosts at their addresses."""
     addresses = spec.get("addresses") or {}
     return targets_from({host: addresses.get(host) or host for host in hosts}, "rollout_workload.pool.address_variable")
 

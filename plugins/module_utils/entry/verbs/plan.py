@@ -11,19 +11,21 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ...core.codec import encode
+from ...core.diff import changes
 from ...core.errors import ConfigError, Unavailable
-from ...core.lease import RECORD
 from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes
 from ...core.options import Option, Options
 from ...core.plan import TRAFFIC, Kind, Plan, apply, describe
-from ...core.ports import StateStore, TrafficRouter
-from ...core.record import Record, from_json
+from ...core.ports import TrafficRouter
+from ...core.record import Record
 from ...core.strategies.compile import compile_plan, peak
 from ...core.units import show_duration, show_percent
-from ...workloads.pool import slots
 from .. import build, release_file
+from ..catalog import STORES, WORKLOADS
 from ..context import Context
+from ..stored import stored_record
+from .rollback import as_rollback
 
 OPTIONS: Options = {
     "variables": Option("dict", "The release file: every C(rollout_) variable. Default: all such variables that the task can see.", open=True),
@@ -31,8 +33,8 @@ OPTIONS: Options = {
     "addresses": Option("dict", "Address per host. Default: from the inventory.", open=True),
     "purpose": Option("str", "What the plan is for.", default="rollout", choices=("rollout", "rollback", "resume", "status")),
     "asked": Option("str", "Which playbook was started: decides what counts as success.", default="rollout", choices=("rollout", "abort", "rollback")),
-    "file": Option("str", "Name of the release file, for the commands that are shown. Default: the C(-e @file) that holds C(rollout_name)."),
-    "folders": Option("list", "Where relative paths of tasks files are looked for. Default: the inventory's folder, then the working directory.", elements="path"),
+    "release_file": Option("str", "Name of the release file, for the commands that are shown. Default: the C(-e @file) that holds C(rollout_name)."),
+    "folders": Option("list", "Where relative paths of tasks files begin. Default: the inventory's folder, then the working directory.", elements="path"),
     "strategy": Option("str", "Overrides C(rollout_strategy)."),
     "show": Option("bool", "Print the plan.", default=False),
     "probe": Option("bool", "Ask the metric providers whether they answer.", default=True),
@@ -49,10 +51,11 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     record = stored_record(store)
     hosts, by_hosts = _hosts(spec, params.get("groups") or {})
     if params["purpose"] == "rollback":
-        spec = _to_good_version(spec, record)
+        spec = as_rollback(spec, record)
     metrics = build.metrics(spec.get("analysis"))
     release = {**spec, "hosts": {slot: list(names) for slot, names in hosts.items()}, "addresses": dict(params.get("addresses") or {}),
-               "purpose": params["purpose"], "asked": params["asked"], "digest": digest(spec), "who": context.who, "file": params.get("file") or ""}
+               "purpose": params["purpose"], "asked": params["asked"], "digest": digest(spec), "who": context.who,
+               "release_file": params.get("release_file") or ""}
     if params["purpose"] == "status":
         return {"changed": False, "release": release, "rows": [], "notes": [], "text": []}
     if params["purpose"] == "resume":
@@ -71,13 +74,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         for line in lines:
             context.say(line)
     return {"changed": False, "release": release, "rows": rows, "notes": notes, "plan_digest": plan.digest,
-            "text": lines, "diff": _diff(plan)}
-
-
-def stored_record(store: StateStore) -> Optional[Record]:
-    """The record of the last release of this name."""
-    stored = store.load(RECORD)
-    return from_json(stored.value) if stored else None
+            "text": lines, "diff": changes(plan)}
 
 
 def digest(spec: Mapping[str, Any]) -> str:
@@ -87,10 +84,10 @@ def digest(spec: Mapping[str, Any]) -> str:
 
 
 def _hosts(spec: Mapping[str, Any], groups: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], bool]:
+    """(hosts per slot, whether versions are put in place on hosts)."""
     [(kind, options)] = spec["workload"].items()
-    if kind == "pool":
-        return slots(options, groups), True
-    return {"stable": (), "canary": ()}, False
+    adapter = WORKLOADS[kind]
+    return adapter.slots(options, groups), adapter.by_hosts
 
 
 def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str, tuple[str, ...]], by_hosts: bool,
@@ -121,22 +118,6 @@ def _live(now: Routes, recorded: str, record: Optional[Record]) -> str:
                       do="Somebody else moved it. Bring one track to 100 % first, or run abort if a release of yours was lost.")
 
 
-def _to_good_version(spec: dict[str, Any], record: Optional[Record]) -> dict[str, Any]:
-    if record is None or record.stable is None:
-        raise ConfigError("nothing was ever promoted under this name, so there is no good version to go back to", where="rollback",
-                          do="Ship the version you want with the rollout playbook.")
-    good = [entry for entry in record.good if entry.version != record.stable.version]
-    wanted = spec.get("to_version") or (good[-1].version if good else "")
-    known = [entry.version for entry in record.good]
-    if not wanted or wanted not in known:
-        raise ConfigError(f"{wanted or 'an earlier version'} is not known to be good", where="rollout_to_version",
-                          do=f"Good versions: {', '.join(known) or 'none'}.")
-    if wanted == record.stable.version:
-        raise ConfigError(f"{wanted} is what runs now", where="rollout_to_version", do=f"Good versions: {', '.join(known)}.")
-    strategy = spec["strategy"] if spec["strategy"] in ("rolling", "recreate") else "blue_green"
-    return {**spec, "purpose": "rollback", "version": wanted, "strategy": strategy, "steps": [], "hooks": {}, "blue_green": {"auto_promotion_enabled": True}}
-
-
 def _check_metrics(spec: Mapping[str, Any], metrics: list[Metric], plan: Plan) -> None:
     if not metrics:
         return
@@ -155,7 +136,7 @@ def _check_metrics(spec: Mapping[str, Any], metrics: list[Metric], plan: Plan) -
 
 def _store_notes(spec: Mapping[str, Any]) -> list[str]:
     [(kind, options)] = spec["store"].items()
-    if kind != "file":
+    if not STORES[kind].on_one_host:
         return []
     host = options.get("host") or spec["coordinator"]
     return [f"the record is kept on {host} alone: losing that disk loses the record (not the service)"]
@@ -186,17 +167,3 @@ def _effect(kind: Kind, now: Routes, then: Routes, seconds: Optional[float], hos
     if kind is Kind.BAKE:
         return f"waits {show_duration(seconds or 0)}"
     return f"{kind.value} {', '.join(hosts)}".strip() if hosts else kind.value
-
-
-def _diff(plan: Plan) -> list[dict[str, Any]]:
-    """What each traffic step would change, in the form that ``--diff`` prints."""
-    changes: list[dict[str, Any]] = []
-    routes = plan.start
-    for step in plan.steps:
-        following = apply(routes, step, plan)
-        if following != routes:
-            changes.append({"before_header": f"before {step.name}", "after_header": f"after {step.name}",
-                            "before": json.dumps(encode(routes), indent=1, sort_keys=True) + "\n",
-                            "after": json.dumps(encode(following), indent=1, sort_keys=True) + "\n"})
-        routes = following
-    return changes

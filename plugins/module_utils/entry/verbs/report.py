@@ -25,7 +25,8 @@ OPTIONS: Options = {
 
 
 def _as_json(journal: Journal) -> str:
-    return json.dumps({"schema": 1, "events": [{"at": event.at, "kind": event.kind, **dict(event.raw)} for event in journal.events]}, indent=1, sort_keys=True) + "\n"
+    events = [{"at": event.at, "kind": event.kind, **dict(event.raw)} for event in journal.events]
+    return json.dumps({"schema": 1, "events": events}, indent=1, sort_keys=True) + "\n"
 
 
 WRITERS = {"html": (html.render, "html"), "json": (_as_json, "json"), "junit": (junit.render, "xml"), "markdown": (markdown.render, "md")}

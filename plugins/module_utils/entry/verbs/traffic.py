@@ -12,8 +12,8 @@ from typing import Any, Optional
 
 from ...core.advance import Result
 from ...core.codec import decode, encode
-from ...core.errors import DeliveryError, Fenced, Interrupted, TimedOut, Unavailable
-from ...core.model import Capability, Member, Observation, Routes, Settlement
+from ...core.errors import DeliveryError, Fenced, Interrupted, TimedOut
+from ...core.model import Capability, Member, Routes, Settlement
 from ...core.options import Option, Options
 from ...core.plan import Kind
 from ...core.ports import TrafficRouter
@@ -114,8 +114,7 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 
 def _carry_out(current: Run, context: Context) -> dict[str, Any]:
-    spec, step, want = current.spec, current.step, current.target
-    assert step is not None
+    spec, step, want = current.spec, current.doing, current.target
     router = build.router(spec["router"], current.tracks, context)
     measure = spec.get("measure") or {}
     limits = Limits(duration(spec["propagation_timeout"]), duration(spec["drain_timeout"]), percent(measure.get("tolerance", 2)),
@@ -160,10 +159,12 @@ def _receivers_up(router: TrafficRouter, now: Routes, want: Routes, limits: Limi
     names = only if only is not None else {member.name for track in rising for member in want.members.get(track, ()) if member.ramp > 0}
     if not names:
         return
+    # Before the write, a server in maintenance is only waiting for that write; after it, it must be up.
+    unfit = ("down",) if only is None else ("down", "maint", "unknown")
     deadline = context.clock.now() + limits.propagation
     while True:
         view = router.observe(want).members
-        down = sorted(name for name in names if name in view and view[name].state in ("down", "maint"))
+        down = sorted(name for name in names if name in view and view[name].state in unfit)
         if not down:
             return
         if context.clock.now() >= deadline:
@@ -221,11 +222,3 @@ def _drain(router: TrafficRouter, want: Routes, hosts: tuple[str, ...], limits: 
 def _tick(current: Optional[Run]) -> None:
     if current is not None:
         current.session.renew_if_due()
-
-
-def observe_all(spec: Mapping[str, Any], routes: Routes, tracks: Mapping[str, tuple[str, ...]], context: Context) -> Optional[Observation]:
-    """The plane's counters now, or None when it cannot be asked: a count for the report must never fail a release."""
-    try:
-        return build.router(spec["router"], tracks, context).observe(routes)
-    except Unavailable:
-        return None

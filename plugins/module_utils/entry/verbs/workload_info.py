@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...clients.http import fetch
 from ...core.errors import ConfigError, Unavailable
-from ...core.options import Option, Options
-from ...workloads.pool import VERSION_FROM
+from ...core.options import Options
+from ..catalog import WORKLOADS
 from ..context import Context
 
 OPTIONS: Options = {
-    "version_from": Option("dict", "How the host tells its version.", required=True, options=VERSION_FROM, one_of=True),
+    "version_from": replace(WORKLOADS["pool"].OPTIONS["version_from"], required=True),
 }
 
 TIMEOUT = 5.0
@@ -76,4 +77,4 @@ def _symlink(path: str) -> str:
         raise ConfigError("that is not a link", where=path) from None
 
 
-READERS = {"http": _http, "command": _command, "file": _file, "symlink": _symlink}
+READERS: dict[str, Callable[[Any], str]] = {"http": _http, "command": _command, "file": _file, "symlink": _symlink}

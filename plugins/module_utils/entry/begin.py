@@ -1,0 +1,188 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take the lease; start a release, or take up the one that is under way."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Optional
+
+from ..core import gate as gates
+from ..core import requests
+from ..core.advance import Result, Seen
+from ..core.codec import decode, encode
+from ..core.diff import changes
+from ..core.errors import ConfigError, DeliveryError
+from ..core.lease import Busy, Session, acquire
+from ..core.lease import read as read_lease
+from ..core.plan import Kind, Plan
+from ..core.ports import StateStore
+from ..core.record import Identity, Outcome, Record, Stable, closed
+from ..core.units import duration, iso
+from . import build
+from .context import Context
+from .following import commands, early_end, what_next
+from .hurt import counted
+from .run import Run
+from .stored import stored_record
+
+GRACE = 15.0
+"""Seconds beyond the lease's term that a request waits for the holder to act on it."""
+
+
+def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Take the lease; start a release, or take up the one that is under way."""
+    spec, purpose = dict(params["release"]), params["purpose"]
+    store = build.store(spec["store"], spec["name"], context)
+    plan = decode(Plan, spec["plan"], "plan")
+    if context.check_mode:
+        return {"changed": True, "release": spec, "outcome": "", "batches": [], "serial": [], "back": False, "diff": changes(plan)}
+    early = _already(stored_record(store), spec, plan, purpose)
+    if early is not None:
+        return early_end(spec, early[0], early[1], context)
+    told = _tell_holder(store, spec, purpose, context)
+    if told:
+        return {**early_end(spec, Outcome.UNCHANGED, told, context), "changed": True}
+    holder, ttl = uuid.uuid4().hex[:12], duration((spec.get("lease") or {}).get("ttl", "90s"))
+    try:
+        lease = acquire(store, context.clock, holder, who=context.who, release=spec["version"], ttl=ttl, wait=ttl + GRACE,
+                        say=lambda line: context.say(f"{spec['name']}: {line}"), floor_fence=_fence(store), force=spec.get("force", False))
+    except Busy as busy:
+        return early_end(spec, Outcome.BUSY, str(busy), context)
+    session = Session(store, context.clock, holder, lease.fence)
+    spec["session"] = {"holder": holder, "fence": lease.fence}
+    try:
+        left = stored_record(store)
+        if purpose == "abort" and left is not None and not left.running:
+            # The holder did it itself while we waited for the lease.
+            session.release()
+            return early_end(spec, left.outcome or Outcome.ABORTED, left.reason, context)
+        return _take_up(spec, purpose, plan, Run(spec, store, session, _record(session, spec, plan, context), context), params)
+    except DeliveryError:
+        session.release()
+        raise
+
+
+def _already(record: Optional[Record], spec: Mapping[str, Any], plan: Plan, purpose: str) -> Optional[tuple[Outcome, str]]:
+    """The outcome when there is nothing to begin: shipped already, older than what runs, or another release is under way."""
+    if record is None:
+        if purpose in ("resume", "abort", "promote"):
+            raise ConfigError(f"there is no release of {spec['name']} to {purpose}", where=spec["name"], do="Look with the status playbook.")
+        return None
+    mine, theirs = spec.get("deployment_id"), record.release.deployment_id
+    if purpose == "rollout" and mine and mine == theirs and spec["digest"] != record.release.digest:
+        raise ConfigError(f"deployment {mine} shipped another version or workload before", where="rollout_deployment_id",
+                          do="Use a new id for a new deployment.")
+    sequence, last = spec.get("sequence"), record.release.sequence
+    if purpose == "rollout" and sequence is not None and last is not None and sequence < last and not spec.get("allow_older"):
+        raise ConfigError(f"sequence {sequence} is older than {last}, which was shipped already", where="rollout_sequence",
+                          do="To ship it all the same add rollout_allow_older: true.")
+    if purpose in ("abort",) and record.promoted and not record.running:
+        raise ConfigError(f"{record.release.version} is promoted already", where=spec["name"], do="Use the rollback playbook to go back.")
+    if purpose in ("resume", "abort", "promote") and not record.running:
+        raise ConfigError(f"the last release of {spec['name']} is over: {record.outcome.value if record.outcome else ''}", where=spec["name"],
+                          do="Start one with the rollout playbook.")
+    if purpose != "rollout":
+        return None
+    same = spec["digest"] == record.release.digest and (not mine or mine == theirs)
+    if record.outcome is Outcome.PROMOTED and same and record.stable and record.stable.version == spec["version"]:
+        return Outcome.UNCHANGED, f"{spec['version']} is stable already"
+    if record.running and not same:
+        state = record.outcome.value if record.outcome else "running"
+        return Outcome.BUSY, (f"{record.release.version} is under way ({state} at step {record.position + 1} of {len(record.steps)}, "
+                              f"started by {record.release.who}): finish it with resume, or take it back with abort")
+    return None
+
+
+def _fence(store: StateStore) -> int:
+    record = stored_record(store)
+    return record.fence if record else 0
+
+
+def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Context) -> Record:
+    """The stored record when it is this release's and not over; else a new one that carries the history on."""
+    session.load_record()
+    old = stored_record(session._store)
+    if old is not None and old.running:
+        return old
+    now = iso(context.clock.time())
+    attempt = old.release.attempt + 1 if old is not None and old.release.digest == spec["digest"] and not old.promoted else 1
+    identity = Identity(id=uuid.uuid4().hex[:12], deployment_id=spec.get("deployment_id") or "", version=plan.version, strategy=plan.strategy,
+                        digest=spec["digest"], attempt=attempt, sequence=spec.get("sequence"), started=now, who=context.who)
+    path = os.path.join(os.path.abspath(os.path.expanduser(spec["report"]["directory"])), f"{spec['name']}-{identity.id}.jsonl")
+    reason = f"back to {plan.version}, as {context.who} asked" if spec.get("purpose") == "rollback" else ""
+    record = Record(name=spec["name"], release=identity, plan=plan, fence=session.fence, intent=0, journal=path, reason=reason)
+    if old is not None:
+        record = replace(record, stable=old.stable, slots=old.slots, good=old.good, history=closed(old, now))
+    if record.stable is None and plan.previous:
+        record = replace(record, stable=Stable(plan.stable, plan.previous))
+    return record
+
+
+def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, params: Mapping[str, Any]) -> dict[str, Any]:
+    record, context = current.record, current.context
+    resumed = record.outcome is not None or record.position > 0 or record.back
+    if not resumed:
+        record = replace(record, counters=counted(current))
+    paused = record.outcome is Outcome.PAUSED
+    current.record = replace(record, outcome=None, fence=current.session.fence)
+    if purpose == "promote" and paused:
+        current.record = _decided(current)
+    current.save()
+    _announce(current, spec)
+    if resumed and purpose in ("rollout", "resume") and current.record.steps:
+        context.say(f"{current.label}: going on at step {current.record.position + 1} of {len(current.record.steps)}")
+    if purpose == "abort":
+        reason = spec.get("reason") or f"{context.who} aborted it"
+        current.advance(Seen(current.record.position, Result.ABORTED, reason, back=current.record.back, immediate=spec.get("abort") == "immediate"))
+        current.answer("aborting")
+    return what_next(current, in_pool=params["in_pool"], show=True)
+
+
+def _decided(current: Run) -> Record:
+    """Promote: the step that waits is decided, and the release goes on behind it."""
+    record = current.record
+    step = record.steps[record.position]
+    if current.spec.get("promote_full"):
+        last = max(index for index, item in enumerate(record.plan.steps) if item.kind is Kind.WEIGHT)
+        position = max(record.position, last)
+    else:
+        position = record.position + 1
+    current.event("gate", step=current.index, name=step.gate.name if step.gate else step.name, decision="promoted", who=current.context.who,
+                  channel="playbook", digest=record.release.digest)
+    return replace(record, position=position, intent=position)
+
+
+def _announce(current: Run, spec: Mapping[str, Any]) -> None:
+    record = current.record
+    identity = record.release
+    steps = [{"index": index, "name": step.name, "kind": step.kind.value, "weight": encode(step.weight), "seconds": step.duration}
+             for index, step in enumerate(record.plan.steps)]
+    hosts = sum(len(names) for names in record.plan.home.values())
+    current.event("begin", release={
+        "id": identity.id, "name": record.name, "version": identity.version, "previous": record.plan.previous, "strategy": identity.strategy,
+        "digest": identity.digest, "attempt": identity.attempt, **commands(spec)},
+        router=next(iter(spec.get("router") or {}), ""), workload=f"{next(iter(spec['workload']))}, {hosts} hosts", steps=steps,
+        environment=dict(current.context.facts.get("environment") or {}), plan_digest=record.plan.digest, candidate=current.compared[0])
+
+
+def _tell_holder(store: StateStore, spec: Mapping[str, Any], purpose: str, context: Context) -> str:
+    """Leave the wish with the run that holds the release. Returns what was told when that run carries it out by itself."""
+    record, lease = stored_record(store), read_lease(store)
+    if record is None or not lease.holder:
+        return ""
+    if purpose == "abort":
+        # The holder looks for this at least every few seconds; acquire() then waits for it to let go, or for its silence.
+        requests.ask(store, context.clock, id=uuid.uuid4().hex[:12], kind=requests.ABORT, release=record.release.id, who=context.who,
+                     reason=spec.get("reason") or "")
+        context.say(f"{spec['name']}: asked {lease.who or lease.holder} to abort")
+    if purpose == "promote":
+        for open_gate in gates.waiting(store, record.release.id):
+            decision = gates.Decision(gates.PROMOTE, context.who, iso(context.clock.time()), "playbook", record.release.digest)
+            gates.decide(store, context.clock, open_gate.name, decision)
+            return f'gate "{open_gate.name}" is decided, {lease.who or lease.holder} goes on'
+    return ""

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Close a run: say how it ended, count what users felt, give the lease back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Optional
+
+from ..core.record import Outcome
+from ..core.report import journal as kinds
+from .context import Context
+from .following import as_asked, next_lines, what_next
+from .hurt import hurt
+from .run import Run
+
+
+def finish(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Close the run: say how it ended, count what users felt, give the lease back."""
+    current = Run.open(params["release"], context)
+    record = current.record
+    if not params["verified"] and record.outcome in (Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.ABORTED):
+        record = current.record = replace(record, outcome=Outcome.PARTIAL, reason=f"{record.reason}; verification failed".strip("; "))
+        current.save()
+    outcome = record.outcome or Outcome.INTERRUPTED
+    if record.outcome is Outcome.PROMOTED and current.spec.get("purpose") == "rollback":
+        outcome = Outcome.ROLLED_BACK
+    failed, total = hurt(current)
+    tail = next_lines(outcome, current.spec)
+    current.event("outcome", outcome=outcome.value, code=outcome.code, reason=record.reason, stable_after=_stable_after(current, outcome),
+                  requests_failed=failed, requests_total=total, next=tail)
+    current.session.release()
+    result = what_next(current, in_pool=True, show=True)
+    result.update(outcome=outcome.value, code=outcome.code, journal=record.journal, requests_failed=failed, requests_total=total,
+                  failed_run=not as_asked(outcome, current.spec))
+    result["progressive_delivery"]["outcome"] = outcome.value
+    return result
+
+
+def _stable_after(current: Run, outcome: Outcome) -> Optional[float]:
+    """Seconds from the first bad look to the moment stable carried everything again, as measured."""
+    if outcome not in (Outcome.ROLLED_BACK, Outcome.ABORTED) or not current.record.back:
+        return None
+    journal = current.journal.read()
+    bad = [look.at for look in journal.all(kinds.Look) if look.phase == "failed"] or [step.at for step in journal.all(kinds.Step) if step.status == "failed"]
+    stable = current.record.plan.stable
+    home = [share.at for share in journal.all(kinds.Share) if share.asked.get(stable) == 100 and bad and share.at >= bad[0]]
+    return round(home[0] - bad[0], 3) if bad and home else None

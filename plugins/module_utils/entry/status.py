@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What carries traffic, how far a release is, and who holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ..core.codec import encode
+from ..core.lease import read as read_lease
+from ..core.record import Record
+from . import build
+from .context import Context
+from .following import commands
+from .stored import stored_record
+
+
+def status(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """What carries traffic, how far the release is, and who holds it."""
+    spec = params["release"]
+    store = build.store(spec["store"], spec["name"], context)
+    record, lease = stored_record(store), read_lease(store)
+    routes = None
+    if spec.get("router"):
+        tracks = {slot: tuple(hosts) for slot, hosts in (spec.get("hosts") or {}).items()}
+        routes = build.router(spec["router"], tracks, context).read()
+    lines = _status_lines(spec, record, lease, routes, context)
+    for line in lines:
+        context.say(line)
+    return {"changed": False, "record": None if record is None else {
+        "release": encode(record.release), "outcome": record.outcome.value if record.outcome else "", "position": record.position, "back": record.back,
+        "steps": [step.name for step in record.steps], "stable": encode(record.stable), "reason": record.reason, "good": encode(record.good)},
+        "lease": {"holder": lease.holder, "who": lease.who, "renewed": lease.renewed}, "routes": encode(routes), "text": lines}
+
+
+def _status_lines(spec: Mapping[str, Any], record: Optional[Record], lease: Any, routes: Any, context: Context) -> list[str]:
+    lines: list[str] = []
+    if routes is not None:
+        shares = ", ".join(f"{track} {float(weight):g} %" for track, weight in routes.weights.items())
+        lines.append(f"{spec['name']}: traffic now: {shares}")
+    if record is None:
+        return [*lines, f"{spec['name']}: no release was ever recorded"]
+    state = record.outcome.value if record.outcome else ("going back" if record.back else "running")
+    step = f" ({record.steps[record.position].name})" if record.position < len(record.steps) else ""
+    lines.append(f"{spec['name']} {record.release.version}: {state}, step {min(record.position + 1, len(record.steps))} of {len(record.steps)}{step}"
+                 + (f": {record.reason}" if record.reason else ""))
+    if record.stable:
+        good = ", ".join(entry.version for entry in record.good) or "none yet"
+        lines.append(f"stable: {record.stable.version or 'unknown version'} in slot {record.stable.slot}; good: {good}")
+    if lease.holder:
+        lines.append(f"held by {lease}")
+    elif record.running:
+        lines.append("held by nobody: orphaned, the weights stay as they are. Go on: " + commands(spec)["resume_command"])
+        lines.append("take it back: " + commands(spec)["abort_command"])
+    return lines
