@@ -59,17 +59,17 @@ METRIC_OPTIONS: Options = {
     "dry_run": Option("bool", "Measure and report, but never decide.", default=False, aliases=("dryRun",)),
     "no_data": Option(
         "str",
-        "What a measurement without data is once O(no_data_timeout) is over.",
+        "What a measurement without data is once C(no_data_timeout) is over.",
         default="inconclusive",
         choices=("error", "failure", "inconclusive", "success"),
         aliases=("noData",),
     ),
     "no_data_timeout": Option(
-        "duration", "How long a step may have no data before O(no_data) says what that is. Default: the analysis' own.", aliases=("noDataTimeout",)
+        "duration", "How long a step may have no data before C(no_data) says what that is. Default: the analysis' own.", aliases=("noDataTimeout",)
     ),
     "min_requests": Option("int", "Requests a measurement must be made from; below it is no data.", minimum=0, aliases=("minRequests",)),
     "min_samples": Option("int", "Points a measurement must be made from; below it is no data.", minimum=0, aliases=("minSamples",)),
-    "baseline": Option("str", "What the candidate is held against. V(stable) when O(max_ratio) or O(max_delta) is given.", choices=BASELINES),
+    "baseline": Option("str", "What the candidate is held against. V(stable) when C(max_ratio) or C(max_delta) is given.", choices=BASELINES),
     "baseline_value": Option("float", "The value of a V(fixed) baseline.", aliases=("baselineValue",)),
     "baseline_window": Option("duration", "How far a baseline taken V(before) the release reaches back.", default="30m", aliases=("baselineWindow",)),
     "max_ratio": Option("float", "Bad when the candidate is more than this many times the baseline.", aliases=("maxRatio",)),
@@ -209,7 +209,7 @@ def analysis_options(providers: Options) -> Options:
             "str", "What a judgement that cannot tell does.", default="pause", choices=("abort", "continue", "pause"), aliases=("onInconclusive",)
         ),
         "on_no_data": Option(
-            "str", "What no data does once O(rollout_analysis.no_data_timeout) is over.", default="abort", choices=("abort", "pause"), aliases=("onNoData",)
+            "str", "What no data does once C(rollout_analysis.no_data_timeout) is over.", default="abort", choices=("abort", "pause"), aliases=("onNoData",)
         ),
         "no_data_timeout": Option(
             "duration", "How long a step may have no data; a fresh candidate always begins empty.", default="5m", aliases=("noDataTimeout",)

@@ -67,8 +67,8 @@ class HaproxyProvider:
         "endpoints": Option(
             "list", "The stats sockets of all load balancers that serve these users, each a path or host:port.", required=True, elements="str"
         ),
-        "backend": Option("name", "The backend whose servers are the members of the tracks. Either this or O(backends)."),
-        "backends": Option("dict", "The backend of each track, where tracks are whole backends. Either this or O(backend).", open=True),
+        "backend": Option("name", "The backend whose servers are the members of the tracks. Either this or C(backends)."),
+        "backends": Option("dict", "The backend of each track, where tracks are whole backends. Either this or C(backend).", open=True),
         "server_names": Option("dict", "Names of servers in HAProxy by host, where they differ from the host's.", open=True),
         "timeout": Option("duration", "Longest wait for a connection or an answer, at most 10s.", default="5s"),
     }

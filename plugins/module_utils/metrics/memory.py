@@ -33,7 +33,7 @@ class MemoryProvider:
         "values": Option(
             "dict", "Query, or V(track/query), to a list of answers; each measurement takes the next, the last is repeated.", default={}, open=True
         ),
-        "file": Option("path", "JSON file with the same content as O(rollout_analysis.provider.memory.values), read anew for each measurement."),
+        "file": Option("path", "JSON file with the same content as C(rollout_analysis.provider.memory.values), read anew for each measurement."),
     }
 
     def __init__(self, script: Mapping[str, Sequence[Any]] | Callable[[], Mapping[str, Sequence[Any]]], clock: Callable[[], float] = time.time) -> None:

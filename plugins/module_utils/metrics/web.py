@@ -32,7 +32,7 @@ class WebProvider:
         "method": Option("str", "Request method.", default="GET", choices=("GET", "POST", "PUT")),
         "body": Option("dict", "JSON document to send. Placeholders within its strings are filled in.", open=True),
         "json_path": Option("str", "Where the value is, such as V({$.data.rate}). Default: the metric's query is the path."),
-        "count_path": Option("str", "Where the number of requests is that the value was made from, for O(rollout_analysis.metrics.min_requests)."),
+        "count_path": Option("str", "Where the number of requests is that the value was made from, for C(rollout_analysis.metrics.min_requests)."),
         **CONNECTION,
     }
 

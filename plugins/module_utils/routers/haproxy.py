@@ -50,8 +50,8 @@ OPTIONS = {
     "endpoints": Option(
         "list", "The stats sockets (level admin) of all load balancers that serve these users, each a path or host:port.", required=True, elements="str"
     ),
-    "backend": Option("name", "The backend whose servers are the members of the tracks. Either this or O(map)."),
-    "map": Option("dict", "Switch between whole backends by a map entry, as use_backend with the map converter does. Either this or O(backend).", options=MAP),
+    "backend": Option("name", "The backend whose servers are the members of the tracks. Either this or C(map)."),
+    "map": Option("dict", "Switch between whole backends by a map entry, as use_backend with the map converter does. Either this or C(backend).", options=MAP),
     "server_names": Option("dict", "Names of servers in HAProxy by host, where they differ from the host's.", open=True),
     "min_up": Option("int", "Servers that stay in service on each load balancer at all times.", default=1, minimum=1),
     "state_file": Option("path", "File for HAProxy's server state, written after each change, for load-server-state-from-file to read after a reload."),
