@@ -86,13 +86,18 @@ class BakeResult:
 
 @dataclass(frozen=True)
 class Scope:
-    """Who is measured: the names of the tracks, what ``${...}`` is filled with per track, and when the release began (epoch seconds)."""
+    """Who is measured: the names of the tracks (``shown``: what to call the candidate where its slot's name would mislead), what ``${...}`` is filled with per track, and when the release began (epoch seconds)."""
 
     candidate: str = CANARY
     stable: str = STABLE
     experiment: str = "experiment"
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     release_started: Optional[float] = None
+    shown: str = ""
+
+    @property
+    def called(self) -> str:
+        return self.shown or self.candidate
 
 
 @dataclass(frozen=True)

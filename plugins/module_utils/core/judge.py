@@ -11,6 +11,7 @@ When the baseline breaks the absolute bound as well, the verdict is *hold* (inco
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 
 from .conditions import Condition
@@ -109,7 +110,7 @@ def show(metric: Metric, value: float) -> str:
 
 def threshold_text(metric: Metric) -> str:
     """The bounds of a metric in one short line, for looks and reports."""
-    texts = [metric.success_condition, f"not ({metric.failure_condition})" if metric.failure_condition else ""]
+    texts = [_bound(metric, metric.success_condition, wanted=True), _bound(metric, metric.failure_condition, wanted=False)]
     if metric.minimum is not None or metric.maximum is not None:
         texts.append(_range_text(metric))
     if metric.max_ratio is not None:
@@ -117,6 +118,25 @@ def threshold_text(metric: Metric) -> str:
     if metric.max_delta is not None:
         texts.append(f"at most {show(metric, metric.max_delta)} {_worse(metric)} {metric.baseline}")
     return ", ".join(text for text in texts if text)
+
+
+_COMPARISON = re.compile(r"^\s*result\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\s*$", re.ASCII)
+_WANTED = {"<": "<", "<=": "\u2264", ">": ">", ">=": "\u2265"}
+_UNWANTED = {"<": "\u2265", "<=": ">", ">": "\u2264", ">=": "<"}
+
+
+def _bound(metric: Metric, condition: str, *, wanted: bool) -> str:
+    """What a good value is by this condition: ``\u2264 2 %`` where it only compares with a number, else the condition itself."""
+    found = _COMPARISON.match(condition)
+    if not found:
+        return condition if wanted or not condition else f"not ({condition})"
+    return f"{(_WANTED if wanted else _UNWANTED)[found.group(1)]} {show(metric, float(found.group(2)))}"
+
+
+def _limit(metric: Metric, condition: str) -> str:
+    """``above the limit of 2 %``, where a failure condition only compares with a number."""
+    found = _COMPARISON.match(condition)
+    return f"{'above' if '>' in found.group(1) else 'below'} the limit of {show(metric, float(found.group(2)))}" if found else ""
 
 
 def _judged(metric: Metric, candidate: Series, baseline: Series | None, track: str) -> Verdict:
@@ -170,11 +190,12 @@ def _conditions(metric: Metric, values: list[float]) -> _Finding:
     good = _holds(metric, metric.success_condition, values)
     bad = _holds(metric, metric.failure_condition, values)
     if bad:
-        return _Finding(Phase.FAILED, f"{metric.failure_condition} (failure condition)")
+        return _Finding(Phase.FAILED, _limit(metric, metric.failure_condition) or f"{metric.failure_condition} (failure condition)")
     if good:
         return _Finding(Phase.SUCCESSFUL, f"{metric.success_condition} holds")
     if good is None:
-        return _Finding(Phase.SUCCESSFUL, f"{metric.failure_condition} (failure condition) does not hold")
+        limit = _limit(metric, metric.failure_condition)
+        return _Finding(Phase.SUCCESSFUL, f"not {limit}" if limit else f"{metric.failure_condition} (failure condition) does not hold")
     if bad is None:
         return _Finding(Phase.FAILED, f"not {metric.success_condition} (success condition)")
     return _Finding(Phase.INCONCLUSIVE, f"neither {metric.success_condition} nor {metric.failure_condition}")

@@ -140,6 +140,8 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
         reason = spec.get("reason") or f"{context.who} aborted it"
         current.advance(Seen(current.record.position, Result.ABORTED, reason, back=current.record.back, immediate=spec.get("abort") == "immediate"))
         current.answer("aborting")
+    if current.step is not None:
+        current.event("step", step=current.index, name=current.doing.name, status="started")
     return what_next(current, in_pool=params["in_pool"], show=True)
 
 

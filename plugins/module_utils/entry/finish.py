@@ -27,9 +27,13 @@ def finish(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     outcome = record.outcome or Outcome.INTERRUPTED
     if record.outcome is Outcome.PROMOTED and current.spec.get("purpose") == "rollback":
         outcome = Outcome.ROLLED_BACK
+    reason = record.reason
+    if outcome is Outcome.PROMOTED and not reason:
+        watched = [metric["name"] for metric in (current.spec.get("analysis") or {}).get("metrics") or []]
+        reason = f"{record.release.version} serves every request" + (f"; {', '.join(watched)} stayed within their limits" if watched else "")
     failed, total = hurt(current)
     tail = next_lines(outcome, current.spec)
-    current.event("outcome", outcome=outcome.value, code=outcome.code, reason=record.reason, stable_after=_stable_after(current, outcome),
+    current.event("outcome", outcome=outcome.value, code=outcome.code, reason=reason, stable_after=_stable_after(current, outcome),
                   requests_failed=failed, requests_total=total, next=tail)
     current.session.release()
     result = what_next(current, in_pool=True, show=True)

@@ -204,7 +204,8 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
     if not result["version"].strip():
         raise ConfigError("rollout_version is empty", where="rollout_version", do="Say what to ship.")
     if duration(result["lease"].get("ttl", "90s")) < SHORTEST_LEASE:
-        raise ConfigError(f"{result['lease']['ttl']} is shorter than a task may take", where="rollout_lease.ttl", do=f"Use {show_duration(SHORTEST_LEASE)} or more.")
+        raise ConfigError(f"{result['lease']['ttl']} is shorter than a task may take", where="rollout_lease.ttl",
+                          do=f"Use {show_duration(SHORTEST_LEASE)} or more.")
     for index, name in enumerate(result["report"].get("formats", ())):
         if name not in FORMATS:
             raise unknown("format", name, FORMATS, where=f"rollout_report.formats[{index}]")

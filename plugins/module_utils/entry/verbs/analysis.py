@@ -118,7 +118,8 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
     ports = Ports(measuring.measure, context.clock, on_tick=current.tick, on_look=on_look, lag=measuring.lag,
                   health=Vitals(spec, tracks.get(candidate, ())).unhealthy)
-    scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started))
+    scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started),
+                  shown=CANARY if baseline else "new version")
     for metric in metrics:
         measuring.of(metric)
     result = _bake(metrics, ports, analysis, step.duration, scope)

@@ -90,6 +90,8 @@ def checkpoint(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if current.record.back and not report.back:
         current.answer("aborting")
         context.say(f"{current.record.name}: going back to {current.record.plan.previous or 'stable'}: {decided.reason}")
+    if decided.run:
+        current.event("step", step=current.index, name=current.doing.name, status="started")
     result = what_next(current, in_pool=params["in_pool"], show=step.kind not in QUIET)
     return {**result, "before": {"position": report.step, "outcome": ""}, "after": {"position": decided.position, "outcome": decided.outcome}}
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...clients.http import fetch
+from ...clients.web import fetch
 from ...core.errors import ConfigError, Unavailable
 from ...core.options import Options
 from ..catalog import WORKLOADS

@@ -97,7 +97,7 @@ def test_failure_ends_it_at_once() -> None:
     rig = Rig(lambda t, window: 5.0 if t >= 30 else 0.0)
     result = rig.run(metric(), metric(name="other"), duration=600.0)
     assert (result.phase, result.seconds) == (BAD, 30.0)
-    assert "errors of the canary 5: result > 1 (failure condition)" in result.reason
+    assert "errors of the canary 5: above the limit of 1" in result.reason
     assert result.metrics[1].tally.phase is UNSURE
     assert result.decision("pause", "pause") == "abort"
 

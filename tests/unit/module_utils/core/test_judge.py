@@ -85,7 +85,7 @@ def test_point_values(options: dict[str, Any], values: list[float], phase: Phase
         ({"max_ratio": 2, "max_delta": 0.1}, 0.05, 0.0, GOOD, "not more than 0.1 above"),
         ({"max_ratio": 2, "max_delta": 0.1}, 0.15, 0.0, BAD, "more than 0.1 above"),
         ({"max_ratio": 2, "failure_condition": "result > 0.5"}, 0.4, 0.0, GOOD, "absolute bound decides"),
-        ({"max_ratio": 2, "failure_condition": "result > 0.5"}, 0.6, 0.0, BAD, "result > 0.5"),
+        ({"max_ratio": 2, "failure_condition": "result > 0.5"}, 0.6, 0.0, BAD, "above the limit of 0.5"),
         ({"max_ratio": 2}, 0.1, None, UNSURE, "no baseline"),
         ({"max_delta": 2}, 0.1, None, UNSURE, "no baseline"),
         ({"max_delta": 2}, 0.1, NAN, UNSURE, "no baseline"),
@@ -102,7 +102,7 @@ def test_point_values(options: dict[str, Any], values: list[float], phase: Phase
         ({"max_ratio": 1.5, "baseline": "fixed", "baseline_value": 2}, 3.1, None, BAD, "2 as fixed"),
         # the baseline breaks the absolute bound as well
         ({"max_ratio": 2, "failure_condition": "result > 0.5"}, 0.9, 0.8, UNSURE, "hold"),
-        ({"max_ratio": 2, "failure_condition": "result > 0.5"}, 0.9, 0.4, BAD, "result > 0.5"),
+        ({"max_ratio": 2, "failure_condition": "result > 0.5"}, 0.9, 0.4, BAD, "above the limit of 0.5"),
         ({"max_ratio": 2, "failure_condition": "result > 0.1"}, 0.9, 0.2, BAD, "more than 2x"),
         ({"baseline": "stable", "threshold_range": {"max": 1}}, 3.0, 2.0, UNSURE, "hold"),
         ({"baseline": "stable", "success_condition": "isNaN(result) || result < 9", "max_delta": 1}, NAN, 2.0, UNSURE, "NaN cannot"),
@@ -120,7 +120,11 @@ def test_the_sentence() -> None:
     assert verdict == Verdict(BAD, "error-rate of the canary 6.3 % (n 318) against 0.1 % of stable: more than 2x", 0.063, 0.001, "at most 2x stable", 318)
     latency = Metric.from_options({"name": "p95", "builtin": "latency", "max_delta": 10, "baseline": "before"}, "m")
     assert judge(latency, series(41), series(38)).reason == "p95 of the canary 41 ms against 38 ms before the release: not more than 10 ms above"
-    assert threshold_text(metric(failure_condition="result > 1", threshold_range={"min": 0})) == "not (result > 1), 0.."
+    assert threshold_text(metric(failure_condition="result > 1", threshold_range={"min": 0})) == "\u2264 1, 0.."
+    share = Metric.from_options({"name": "errors", "builtin": "error_rate", "failure_condition": "result >= 0.02"}, "m")
+    assert threshold_text(share) == "< 2 %"
+    assert judge(share, series(0.1)).reason == "errors of the canary 10 %: above the limit of 2 %"
+    assert threshold_text(metric(failure_condition="isNaN(result) || result > 1")) == "not (isNaN(result) || result > 1)"
 
 
 def test_no_data_and_too_little() -> None:
