@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import ConfigError, Unavailable
-from . import exposition, http
+from . import exposition, web
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of the longest answer accepted: a configuration dump of some thousand clusters."""
@@ -68,7 +68,7 @@ class EnvoyAdmin:
     """One Envoy, spoken to over HTTP. Every method raises Unavailable when it does not answer, or answers something else."""
 
     def __init__(self, url: str, timeout: float = 5.0) -> None:
-        target = http.parse(url)
+        target = web.parse(url)
         if target.path != "/":
             raise ConfigError(f"the address of an Envoy admin interface has no path {target.path[:80]}", do="Write http://HOST:PORT.")
         self.origin = target.origin
@@ -176,7 +176,7 @@ class EnvoyAdmin:
 
     def _exchange(self, path: str, query: Mapping[str, str]) -> tuple[int, str]:
         url = f"{self.origin}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-        answer = http.fetch(url, connect_timeout=self.timeout, read_timeout=self.timeout, max_bytes=LARGEST)
+        answer = web.fetch(url, connect_timeout=self.timeout, read_timeout=self.timeout, max_bytes=LARGEST)
         return answer.status, answer.body.decode("utf-8", "replace")
 
 

@@ -27,7 +27,7 @@ from ..core.http_check import HttpCheck, judge_http
 from ..core.poll import Attempt
 from ..core.target import Target, fill
 from ..core.units import show_duration
-from .http import forbidden
+from .web import forbidden
 from .http_stream import Answer, BadAnswer, get
 
 AT_ONCE = 500

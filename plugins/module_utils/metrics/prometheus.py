@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Optional
 
 from ..clients import exposition
-from ..clients.http import CONNECTION, Response, connection, fetch, parse
+from ..clients.web import CONNECTION, Response, connection, fetch, parse
 from ..core.errors import ConfigError, NoData, Unavailable, Unsupported, unknown
 from ..core.metric import render, window_labels
 from ..core.model import Point, Sample, Series, Window

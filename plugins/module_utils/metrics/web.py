@@ -15,7 +15,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from ..clients.http import CONNECTION, connection, fetch, parse
+from ..clients.web import CONNECTION, connection, fetch, parse
 from ..core.errors import NoData, Unavailable, Unsupported
 from ..core.jsonpath import numbers, steps
 from ..core.metric import PLACEHOLDERS, fill, window_labels
