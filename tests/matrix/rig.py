@@ -156,11 +156,13 @@ class Site:
         command = [str(PLAYBOOK), "-i", "inventory.yml", f"progressive.delivery.{playbook}", "-e", "@shop.yml", *self.arguments, *arguments]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") or name == "ANSIBLE_COLLECTIONS_PATH"}
         with log.open("wb") as output:
-            process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env={
-                **kept, "VERSION": version, "ANSIBLE_HOME": str(self.folder / "ansible"), "ANSIBLE_LOCALHOST_WARNING": "False", "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_SHOW_CUSTOM_STATS": "True", "ANSIBLE_PIPELINING": "True", "ANSIBLE_DEPRECATION_WARNINGS": "False", "LC_ALL": "C.UTF-8",
-                **self.environment, **environment,
-            })
+            process = subprocess.Popen(
+                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                env={
+                    **kept, "VERSION": version, "ANSIBLE_HOME": str(self.folder / "ansible"), "ANSIBLE_LOCALHOST_WARNING": "False", "ANSIBLE_NOCOLOR": "1",
+                    "ANSIBLE_SHOW_CUSTOM_STATS": "True", "ANSIBLE_PIPELINING": "True", "ANSIBLE_DEPRECATION_WARNINGS": "False", "LC_ALL": "C.UTF-8",
+                    **self.environment, **environment,
+                })
         return Running(process, log)
 
     def run(self, playbook: str, version: str = "2", *arguments: str, **environment: str) -> Finished:

@@ -453,3 +453,12 @@ def test_a_record_with_a_broken_fence_is_said_so(store, clock):
     store.save("record", {"fence": "high"}, None)
     with pytest.raises(ConfigError, match="not a fence"):
         session.load_record()
+
+
+def test_a_short_term_is_renewed_in_time(store, clock):
+    session = hold(store, clock, ttl=6.0)
+    session.renew()
+    for _look in range(40):
+        clock.sleep(0.5)
+        session.renew_if_due()
+        session.check()
