@@ -47,6 +47,13 @@ def decode(kind: type[T], value: Any, where: str = "") -> T:
     return typing.cast(T, _decode(kind, value, where or kind.__name__))
 
 
+def _plain(kind: type, value: Any) -> Any:
+    """A JSON scalar of that very kind; a whole number may stand for a float."""
+    if isinstance(value, bool) is not (kind is bool) or not isinstance(value, (int, float) if kind is float else kind):
+        raise TypeError(f"{kind.__name__} is wanted")
+    return kind(value)
+
+
 def _decode(kind: Any, value: Any, where: str) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
@@ -63,6 +70,8 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
                 raise ConfigError(f"unknown field {sorted(unknown)[0]!r}", where=where)
             return typing.cast(Any, kind)(**{name: _decode(hints[name], item, f"{where}.{name}") for name, item in value.items()})
         if origin is tuple:
+            if not isinstance(value, (list, tuple)):
+                raise TypeError("a list is wanted")
             inner = args[0] if args else Any
             return tuple(_decode(inner, item, f"{where}[{index}]") for index, item in enumerate(value))
         if origin in (dict, collections.abc.Mapping):
@@ -72,7 +81,7 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         if isinstance(kind, type) and issubclass(kind, enum.Enum):
             return kind(value)
         if kind in (str, int, float, bool):
-            return value if value is None else kind(value)
-    except (AttributeError, TypeError, ValueError) as error:
+            return _plain(kind, value)
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"{value!r} does not fit here ({error})", where=where) from None
     return value

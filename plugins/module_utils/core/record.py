@@ -179,7 +179,10 @@ def from_json(value: Mapping[str, Any]) -> Record:
     plain = {key: item for key, item in value.items() if key not in ("plan_digest", "packed")}
     if "packed" in value:
         plain.update(_unpacked(value["packed"]))
-    return decode(Record, plain, "record")
+    record = decode(Record, plain, "record")
+    if not 0 <= record.position <= len(record.steps) or not 0 <= record.turned_at < len(record.plan.steps):
+        raise ConfigError(f"step {record.position} does not exist", where="record.position")
+    return record
 
 
 def _unpacked(text: Any) -> Mapping[str, Any]:

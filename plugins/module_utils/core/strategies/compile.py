@@ -30,6 +30,9 @@ STRATEGIES: dict[str, Compiler] = {
 HOOK_POINTS = ("before_rollout", "after_scale_up", "before_step", "after_step", "before_promotion", "after_promotion", "after_rollout")
 """Points that are places in the plan. (on_abort and on_pause are answers to an event; the executor calls those.)"""
 
+MOST_STEPS = 2000
+"""A longer plan is a typo, or could not be stored together with its way back."""
+
 IN_PLACE = frozenset({"rolling", "recreate"})
 """Strategies that change the live slot itself."""
 
@@ -44,7 +47,8 @@ def compile_plan(brief: Brief) -> Plan:
         raise ConfigError(f"{brief.live!r} carries the traffic and is not a slot of this workload", where="rollout_router",
                           do=f"Slots: {', '.join(brief.home)}. Bring one of them to 100 % first.")
     if not brief.routed and not brief.first and brief.strategy not in IN_PLACE:
-        raise ConfigError(f"{brief.strategy} moves traffic and there is no rollout_router", where="rollout_router", do="Name the router, or use recreate or rolling.")
+        raise ConfigError(f"{brief.strategy} moves traffic and there is no rollout_router", where="rollout_router",
+                          do="Name the router, or use recreate or rolling.")
     if brief.first and brief.strategy not in IN_PLACE:
         after, steps = brief.live, _first(brief)
     else:
@@ -57,6 +61,9 @@ def compile_plan(brief: Brief) -> Plan:
         strategy=brief.strategy, version=brief.version, previous=brief.previous, stable=brief.live, candidate=candidate, after=after,
         start=brief.start, steps=tuple(_with_hooks(brief, steps)), home=dict(brief.home), full_load=len(brief.home[brief.live]),
     )
+    if len(plan.steps) > MOST_STEPS:
+        raise ConfigError(f"the plan has {len(plan.steps)} steps, more than {MOST_STEPS}", where="rollout_strategy",
+                          do="Use larger batches, more canary hosts, or fewer steps.")
     return replace(plan, notes=tuple(_notes(brief, plan)))
 
 
@@ -210,9 +217,11 @@ def _notes(brief: Brief, plan: Plan) -> list[str]:
     if brief.allow_overload:
         notes.append("rollout_allow_overload: weights may exceed what the hosts behind them can carry")
     own = set(plan.home.get(plan.candidate, ()))
-    for step in plan.steps:
-        if step.kind is Kind.DRAIN and plan.candidate != plan.stable and not set(step.hosts) & own:
-            notes.append(f"{short(step.hosts)} moves from {plan.stable} to {plan.candidate} to carry the next share")
+    moving = [step.hosts for step in plan.steps if step.kind is Kind.DRAIN and plan.candidate != plan.stable and not set(step.hosts) & own]
+    if len(moving) > 5:
+        notes.append(f"{sum(map(len, moving))} hosts move from {plan.stable} to {plan.candidate}, in {len(moving)} batches, as the share grows")
+    else:
+        notes.extend(f"{short(hosts)} moves from {plan.stable} to {plan.candidate} to carry the next share" for hosts in moving)
     if not brief.watch and brief.strategy not in IN_PLACE:
         notes.append("rollout_analysis is none: a bad version is only stopped by failing health checks")
     total = sum(step.duration or 0 for step in plan.steps)

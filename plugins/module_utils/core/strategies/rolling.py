@@ -23,7 +23,8 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
     hosts = brief.home[brief.live]
     options = brief.options
     if brief.routed and Capability.DRAIN not in brief.capabilities:
-        raise ConfigError("this router cannot take single hosts out of rotation", where="rollout_router", do="Rolling needs DRAIN, such as haproxy has; or use blue_green.")
+        raise ConfigError("this router cannot take single hosts out of rotation", where="rollout_router",
+                          do="Rolling needs DRAIN, such as haproxy has; or use blue_green.")
     sizes, most = batch_sizes(brief, len(hosts))
     ramp = _ramp(tuple(Fraction(level) for level in options.get("ramp") or ()))
     result: list[Step] = []
@@ -61,7 +62,8 @@ def batch_sizes(brief: Brief, total: int) -> tuple[list[object], int]:
         floor = count_or_percent(options["min_healthy"], total, round_up=True, where=f"{WHERE}.min_healthy")
         most = min(most, total - floor)
         if most < 1:
-            raise ConfigError(f"{floor} of {total} hosts must stay healthy, so none may ever be taken out", where=f"{WHERE}.min_healthy", do="Lower it, or add a host.")
+            raise ConfigError(f"{floor} of {total} hosts must stay healthy, so none may ever be taken out", where=f"{WHERE}.min_healthy",
+                              do="Lower it, or add a host.")
     if brief.routed and total == 1:
         raise ConfigError("a pool of one host cannot roll without an outage", where="rollout_workload.pool", do="Add a host, or use recreate.")
     if brief.routed:

@@ -103,8 +103,7 @@ def compiled(given: Brief):
     """The plan, or None for a brief that is refused in the one way that is allowed."""
     try:
         return compile_plan(given)
-    except ConfigError as error:
-        assert str(error)
+    except ConfigError:
         return None
 
 

@@ -57,6 +57,7 @@ def records(draw):
     return record
 
 
+breaks = st.lists(st.tuples(st.integers(0, 40), st.sampled_from(STOPS)), max_size=6)
 reports = st.builds(Seen, step=st.integers(-2, 60), result=st.sampled_from(Result), reason=st.sampled_from(["", "bad"]), back=st.booleans(),
                     immediate=st.booleans(), verdict=st.sampled_from([{}, {"phase": "failed"}]))
 
@@ -141,19 +142,19 @@ def test_every_sequence_of_up_to_six_results(strategy, more):
 
 
 @bounded(100)
-@given(briefs(), st.lists(st.tuples(st.integers(0, 40), st.sampled_from(STOPS)), max_size=6), st.sampled_from([None, *TURNS]), st.integers(0, 40), st.booleans())
+@given(briefs(), breaks, st.sampled_from([None, *TURNS]), st.integers(0, 40), st.booleans())
 def test_a_run_that_stops_anywhere_and_is_taken_up_from_json_ends_like_one_that_does_not(given, stops, turn, turn_at, immediate):
     plan = compiled(given)
     if plan is None:
         return
 
     def drive(stopping: bool) -> Record:
-        record, count, breaks = record_of(plan), 0, sorted(stops) if stopping else []
-        for _step in range(1000):
+        record, left = record_of(plan), sorted(stops) if stopping else []
+        for count in range(1000):
             if record.outcome is not None:
                 return record
-            while breaks and breaks[0][0] <= count:
-                record, _decided = advance(record, Seen(record.position, breaks.pop(0)[1], "stopped", back=record.back), NOW)
+            while left and left[0][0] <= count:
+                record, _decided = advance(record, Seen(record.position, left.pop(0)[1], "stopped", back=record.back), NOW)
                 record = replace(from_json(json.loads(json.dumps(to_json(record)))), outcome=None)
             if turn is not None and count == turn_at and not record.back:
                 record, _decided = advance(record, Seen(record.position, turn, "turned", immediate=immediate), NOW)
@@ -163,7 +164,6 @@ def test_a_run_that_stops_anywhere_and_is_taken_up_from_json_ends_like_one_that_
                 again = from_json(json.loads(json.dumps(to_json(record))))
                 assert again == record
                 record = again
-            count += 1
         raise AssertionError("this never ends")
 
     plain, broken = drive(False), drive(True)
