@@ -8,7 +8,8 @@
 ``app.py stop ROOT``              ends it
 
 A release is a directory with a ``release.json``: ``{"version": "2.4.1", "error_percent": 0, "delay_ms": 0}``. ``error_percent`` of
-the requests to ``/`` are answered with 500, each after ``delay_ms``; that is how the demo ships a bad version.
+the requests to ``/`` are answered with 500, each after ``delay_ms``; that is how the demo ships a bad version. With ``"healthy": false``
+``/health`` answers 503.
 
 Paths: ``/`` (JSON with version and host), ``/health``, ``/metrics`` (Prometheus text). Exit status 1 with one line when it cannot start.
 """
@@ -33,7 +34,7 @@ KEEP_ALIVE = 75.0
 GRACE = 5.0
 """Seconds a request in flight may take to finish after SIGTERM."""
 
-REASONS = {200: "OK", 404: "Not Found", 500: "Internal Server Error"}
+REASONS = {200: "OK", 404: "Not Found", 500: "Internal Server Error", 503: "Service Unavailable"}
 
 
 class App:
@@ -44,6 +45,7 @@ class App:
         self.version = str(release["version"])
         self.error_share = float(str(release.get("error_percent", 0))) / 100
         self.delay = float(str(release.get("delay_ms", 0))) / 1000
+        self.healthy = bool(release.get("healthy", True))
         self.stopping = asyncio.Event()
         self.requests = {200: 0, 404: 0, 500: 0}
         self.seconds = 0.0
@@ -93,7 +95,7 @@ class App:
 
     async def answer(self, path: str) -> tuple[int, str, bytes]:
         if path == "/health":
-            return 200, "text/plain", b"ok\n"
+            return (200, "text/plain", b"ok\n") if self.healthy else (503, "text/plain", b"not well\n")
         if path == "/metrics":
             return 200, "text/plain; version=0.0.4", self.metrics().encode()
         started = time.monotonic()
