@@ -123,5 +123,3 @@ def responsible(task_vars: Mapping[str, Any]) -> str:
         if task_vars.get(name):
             return str(task_vars[name])
     return who()
-
-

@@ -158,7 +158,7 @@ def interpreters() -> dict[str, str]:
 
 
 def ruff(run: Run) -> None:
-    run.command(BIN / "ruff", "check", ".")
+    run.command(BIN / "ruff", "check", "--output-format=concise", ".")
 
 
 def mypy(run: Run) -> None:

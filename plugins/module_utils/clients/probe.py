@@ -27,8 +27,8 @@ from ..core.http_check import HttpCheck, judge_http
 from ..core.poll import Attempt
 from ..core.target import Target, fill
 from ..core.units import show_duration
-from .web import forbidden
 from .http_stream import Answer, BadAnswer, get
+from .web import forbidden
 
 AT_ONCE = 500
 COMMANDS_AT_ONCE = 32

@@ -86,7 +86,8 @@ class BakeResult:
 
 @dataclass(frozen=True)
 class Scope:
-    """Who is measured: the names of the tracks (``shown``: what to call the candidate where its slot's name would mislead), what ``${...}`` is filled with per track, and when the release began (epoch seconds)."""
+    """Who is measured: the names of the tracks (``shown``: what to call the candidate where its slot's name would mislead), what ``${...}``
+    is filled with per track, and when the release began (epoch seconds)."""
 
     candidate: str = CANARY
     stable: str = STABLE

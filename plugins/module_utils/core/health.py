@@ -41,6 +41,7 @@ HEALTH_OPTIONS: Options = {
     "max_failed": Option("count_or_percent", "Targets that may be unhealthy when the looks are used up, and during the hold.", default="0"),
 }
 
+
 @dataclass(frozen=True)
 class TcpCheck:
     """``port`` is None where each target has its own."""

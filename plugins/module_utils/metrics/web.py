@@ -100,7 +100,6 @@ class WebProvider:
             raise Unavailable(f"the body is not JSON ({kind}); a login page, perhaps", where=self._where) from None
 
 
-
 def _filled(value: Any, labels: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return fill(value, labels, str, "web.body")

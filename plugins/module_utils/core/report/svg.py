@@ -71,7 +71,8 @@ def figure(name: str, height: float, title: str, description: str, body: Sequenc
     """The whole drawing with its text alternative. ``name`` makes the ids unique within the page."""
     head = f'<title id="{name}t">{text(title)}</title><desc id="{name}d">{text(description)}</desc>'
     return (
-        f'<svg viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" aria-labelledby="{name}t {name}d" xmlns="http://www.w3.org/2000/svg">{head}{"".join(body)}</svg>'
+        f'<svg viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" aria-labelledby="{name}t {name}d" xmlns="http://www.w3.org/2000/svg">'
+        f"{head}{''.join(body)}</svg>"
     )
 
 

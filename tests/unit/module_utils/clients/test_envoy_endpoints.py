@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy_endpoints import edit, read
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Member

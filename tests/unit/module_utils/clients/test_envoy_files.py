@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy_files import DiscoveryFile, following
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict, Unavailable
 

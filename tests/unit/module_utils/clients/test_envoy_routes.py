@@ -10,11 +10,12 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy_routes import Layout, edit, find, in_force, read, unowned
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Mirror, Routes
-from hypothesis import given
-from hypothesis import strategies as st
 
 LAYOUT = Layout({"stable": "s", "canary": "c"}, mirrors={"canary": "m"})
 BETA = (Condition("cookie", "beta", "exact", "1"), Condition("path", "", "prefix", "/new"))

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from ansible_collections.progressive.delivery.plugins.module_utils.clients.exposition import Metric, buckets, number, parse, quantile, total
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.exposition import Metric, buckets, number, parse, quantile, total
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
 
 TEXT = """\
 # HELP rq Requests. {not="labels"}
