@@ -210,5 +210,3 @@ def shortened(reason: str) -> str:
 
 def with_verdict(record: Record, verdict: Mapping[str, Any]) -> Record:
     return replace(record, verdicts=(*record.verdicts, verdict)[-MOST_VERDICTS:])
-
-
