@@ -21,6 +21,22 @@ LONGEST = 30 * 86400.0
 """The longest duration accepted, in seconds: 30 days. A longer one is a typo."""
 
 
+def shown(value: Any) -> str:
+    """``value`` as a message quotes it: never long, whatever it is."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        return "something far too large"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _text(value: Any, where: str) -> str:
+    try:
+        return str(value).strip()
+    except (RecursionError, ValueError):
+        raise ConfigError(f"{shown(value)} does not fit here", where=where) from None
+
+
 def duration(value: Any, where: str = "") -> float:
     """Seconds from ``30``, ``30s``, ``5m``, ``1h``, ``1h30m`` or ``250ms``.
 
@@ -28,7 +44,7 @@ def duration(value: Any, where: str = "") -> float:
     """
     seconds: float | None = None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = float(value) if abs(value) < 1e12 else math.copysign(1e12, value)
     elif isinstance(value, str) and value.strip():
         text = value.strip()
         try:
@@ -41,33 +57,35 @@ def duration(value: Any, where: str = "") -> float:
                 hours, minutes, secs, millis = (float(part or 0) for part in match.groups())
                 seconds = hours * 3600 + minutes * 60 + secs + millis / 1000
     if seconds is None or not math.isfinite(seconds):
-        raise ConfigError(f"{value!r} is not a duration", where=where, do="Write 30, 30s, 5m or 1h (a bare number is seconds).")
+        raise ConfigError(f"{shown(value)} is not a duration", where=where, do="Write 30, 30s, 5m or 1h (a bare number is seconds).")
     if seconds < 0 or seconds > LONGEST:
-        raise ConfigError(f"{value!r} is out of range", where=where, do="A duration lies between 0 and 30 days.")
+        raise ConfigError(f"{shown(value)} is out of range", where=where, do="A duration lies between 0 and 30 days.")
     return seconds
 
 
 def percent(value: Any, where: str = "") -> Fraction:
     """An exact percentage 0..100 from ``5``, ``33.3`` or ``"5%"``. Raises ConfigError."""
-    text = str(value).strip()
+    text = _text(value, where)
     if isinstance(value, str) and text.endswith("%"):
         text = text[:-1].strip()
-    if isinstance(value, bool) or not re.match(r"^-?\d+(\.\d+)?(/\d+)?$", text, re.ASCII):
-        raise ConfigError(f"{value!r} is not a percentage", where=where, do="Write a number from 0 to 100, such as 5 or 33.3.")
+    if isinstance(value, float) and math.isfinite(value):
+        text = f"{value:.30f}".rstrip("0").rstrip(".") if "e" in text else text
+    if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,30}(\.\d{1,60}|/[1-9]\d{0,30})?", text, re.ASCII):
+        raise ConfigError(f"{shown(value)} is not a percentage", where=where, do="Write a number from 0 to 100, such as 5 or 33.3.")
     number = Fraction(text)
     if not 0 <= number <= 100:
-        raise ConfigError(f"{value!r} is not between 0 and 100", where=where, do="A weight is a percentage of all requests.")
+        raise ConfigError(f"{shown(value)} is not between 0 and 100", where=where, do="A weight is a percentage of all requests.")
     return number
 
 
 def count_or_percent(value: Any, total: int, *, round_up: bool, where: str = "") -> int:
     """``3`` or ``"25%"`` of ``total`` as a whole number."""
-    text = str(value).strip()
+    text = _text(value, where)
     if text.endswith("%"):
         share = percent(text, where) * total / 100
         return math.ceil(share) if round_up else math.floor(share)
-    if isinstance(value, bool) or not re.match(r"^\d+$", text, re.ASCII):
-        raise ConfigError(f"{value!r} is neither a whole number nor a percentage", where=where, do='Write 2 or "25%".')
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise ConfigError(f"{shown(value)} is neither a whole number nor a percentage", where=where, do='Write 2 or "25%".')
     return int(text)
 
 
@@ -101,4 +119,4 @@ def iso(timestamp: float) -> str:
 
 def from_iso(text: str) -> float:
     """The inverse of :func:`iso`."""
-    return datetime.datetime.strptime(text.replace("Z", "+0000"), "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
+    return datetime.datetime.strptime(text + "+0000", "%Y-%m-%dT%H:%M:%S.%fZ%z").timestamp()
