@@ -50,7 +50,7 @@ class DeliveryAction(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        _, arguments = self.validate_argument_spec(argument_spec(self.verb.OPTIONS))
+        arguments = self.validate_argument_spec(argument_spec(self.verb.OPTIONS))[1]
         params = {**dict.fromkeys(self.verb.OPTIONS), **given(arguments)}
         with Lifeline().held() as lifeline:
             context = self.context(task_vars, lifeline)

@@ -43,7 +43,7 @@ def test_of_two_runs_at_once_one_is_busy(baking: Site) -> None:
 
 
 def test_two_runs_started_together_ship_once(site: Site) -> None:
-    runs = [site.start("rollout", "2") for _ in range(2)]
+    runs = [site.start("rollout", "2") for nth in range(2)]
     with ended(*runs):
         done = [run.end() for run in runs]
     assert sorted(run.outcome for run in done) in (["busy", "promoted"], ["promoted", "unchanged"]), "\n\n".join(run.text for run in done)

@@ -108,7 +108,7 @@ def test_run_ends_everything_and_passes_the_result_on(tmp_path: pathlib.Path) ->
 def test_run_ends_everything_when_it_is_told_to_end(tmp_path: pathlib.Path, number: int) -> None:
     directory = tmp_path / "world"
     run = subprocess.Popen([sys.executable, str(SCRIPT), "run", str(directory), "--", "sleep", "60"], stderr=subprocess.DEVNULL)
-    until(lambda: (directory / "load.jsonl").exists())
+    until((directory / "load.jsonl").exists)
     run.send_signal(number)
     assert run.wait(20) != 0
     assert processes(directory) == []

@@ -51,11 +51,11 @@ def start(tmp_path):
         plane.stop()
 
 
-def router(plane, tracks=TRACKS, **options):
+def router(plane, tracks=None, **options):
     given = {"endpoints": [plane.socket], "backend": "shop", **options}
     if "map" in options:
         del given["backend"]
-    return HaproxyRouter.from_options(validate(given, HaproxyRouter.OPTIONS, "haproxy"), tracks)
+    return HaproxyRouter.from_options(validate(given, HaproxyRouter.OPTIONS, "haproxy"), TRACKS if tracks is None else tracks)
 
 
 def weights(plane):

@@ -10,6 +10,7 @@ URL or the body. Any status outside 2xx is an error, and so is a path that does 
 from __future__ import annotations
 
 import json
+import math
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -76,7 +77,7 @@ class WebProvider:
         n = None
         if self._count_path:
             [count] = numbers(document, self._count_path, "web.count_path")[:1]
-            n = int(count) if count == count else None
+            n = int(count) if math.isfinite(count) else None
         values = numbers(document, self._path or query, self._where)
         now = self._clock()
         return Series(tuple(Sample((Point(now, value, n),)) for value in values), query=query)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -282,7 +283,7 @@ def test_a_store_that_is_away_for_a_moment_is_borne(store, clock):
 
 def test_a_store_that_stays_away_ends_the_wait(store, clock):
     opened(store, clock)
-    clock.at(15, lambda: setattr(store, "before", lambda operation, key: (_ for _ in ()).throw(Unavailable("down"))))
+    clock.at(15, lambda: setattr(store, "before", Mock(side_effect=Unavailable("down"))))
     with pytest.raises(Unavailable):
         wait_for_gate(store, clock, "half")
     assert clock.now() < 90

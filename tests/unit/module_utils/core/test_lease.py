@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from unittest.mock import Mock
 
 import pytest
 
@@ -328,7 +329,7 @@ def test_a_short_outage_is_borne(store, clock):
 def test_an_explicit_renewal_says_that_the_store_is_away(store, clock):
     session = hold(store, clock)
     session.renew()
-    store.before = lambda operation, key: (_ for _ in ()).throw(Unavailable("down"))
+    store.before = Mock(side_effect=Unavailable("down"))
     clock.sleep(20)
     with pytest.raises(Unavailable):
         session.renew()
@@ -336,7 +337,7 @@ def test_an_explicit_renewal_says_that_the_store_is_away(store, clock):
 
 def test_a_new_process_writes_nothing_before_it_proved_the_lease(store, clock):
     fence = hold(store, clock).fence
-    store.before = lambda operation, key: (_ for _ in ()).throw(Unavailable("down"))
+    store.before = Mock(side_effect=Unavailable("down"))
     session = Session(store, clock, "run-1", fence)
     for act in (session.check, session.renew_if_due):
         with pytest.raises(Unavailable):
@@ -346,7 +347,7 @@ def test_a_new_process_writes_nothing_before_it_proved_the_lease(store, clock):
 def test_the_deadline_grows_with_a_stretch(store, clock):
     session = hold(store, clock)
     session.stretch(900, "deploy")
-    store.before = lambda operation, key: (_ for _ in ()).throw(Unavailable("down"))
+    store.before = Mock(side_effect=Unavailable("down"))
     clock.sleep(850)
     session.check()
     clock.sleep(20)

@@ -22,9 +22,9 @@ def split(canary, **more):
     return Routes({"stable": 100 - Fraction(canary), "canary": Fraction(canary)}, **more)
 
 
-def made(tracks=TRACKS, **options):
+def made(tracks=None, **options):
     given = {"endpoints": ["/run/haproxy.sock"], **options}
-    return HaproxyRouter.from_options(validate(given, HaproxyRouter.OPTIONS, "haproxy"), tracks)
+    return HaproxyRouter.from_options(validate(given, HaproxyRouter.OPTIONS, "haproxy"), TRACKS if tracks is None else tracks)
 
 
 class FakeClient(HaproxyClient):
