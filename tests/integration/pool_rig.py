@@ -36,7 +36,7 @@ VERSIONS: dict[str, dict[str, Any]] = {
     "failing": {"error_percent": 30},
     "sick": {"healthy": False},
 }
-"""What the versions are like, beside answering in 2 ms. ``VERSION@HOST`` says what one is like on one host."""
+"""What the versions are like, beside answering in 2 ms."""
 
 TASKS = """
 - name: Put the version in place
@@ -47,50 +47,38 @@ TASKS = """
 
 DEPLOY = '''
 """deploy.py HOST VERSION ACTION: note how every HAProxy sees HOST, then switch its release and restart its app."""
-import json, pathlib, sys, time
-sys.path[:0] = json.loads((pathlib.Path(__file__).parent / "path.json").read_text())
-from ansible_collections.progressive.delivery.examples.demo import app
-from ansible_collections.progressive.delivery.tests.integration import pool_rig
+import csv, importlib.util, json, os, pathlib, socket, sys, time
+
+def rows(path):
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(path)
+        link.sendall(b"show stat\\n")
+        return list(csv.DictReader(link.makefile().read().lstrip("# ").splitlines()))
 
 host, version, action = sys.argv[1:]
 shop = pathlib.Path(__file__).parent
 facts = json.loads((shop / "shop.json").read_text())
-seen = pool_rig.seen_by(facts["sockets"], host)
-pool_rig.place(shop / "hosts" / host, version)
-app.restart(shop / "hosts" / host, facts["ports"][host])
+root = shop / "hosts" / host
+seen = [[row["status"], int(row["scur"])] for path in facts["sockets"] for row in rows(path) if row["svname"] == host]
+release = root / "releases" / version
+release.mkdir(parents=True, exist_ok=True)
+(release / "release.json").write_text(json.dumps(facts["releases"][host][version]))
+(root / "current.new").symlink_to(release)
+os.replace(root / "current.new", root / "current")
+spec = importlib.util.spec_from_file_location("app", facts["app"])
+app = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(app)
+app.restart(root, facts["ports"][host])
 with (shop / "deploys.jsonl").open("a") as log:
     log.write(json.dumps({"host": host, "version": version, "action": action, "seen": seen, "t": time.time()}) + "\\n")
 '''
 
 
-def seen_by(sockets: list[str], host: str) -> list[tuple[str, int]]:
-    """(state, sessions in flight) of a server in each HAProxy, in whichever backend it is."""
-    result = []
-    for endpoint in sockets:
-        client = HaproxyClient(endpoint)
-        for row in client.stats("shop"):
-            if row["svname"] == host:
-                result.append((client.servers("shop")[host].state, int(row["scur"])))
-    return result
-
-
-def place(root: Path, version: str) -> None:
-    """The release directory of a version, and ``current`` pointing to it."""
-    release = root / "releases" / version
-    release.mkdir(parents=True, exist_ok=True)
-    knobs = {"delay_ms": 2, **VERSIONS[version], **json.loads((root / "knobs.json").read_text()).get(version, {})}
-    (release / "release.json").write_text(json.dumps({"version": version, **knobs}))
-    new = root / "current.new"
-    new.unlink(missing_ok=True)
-    new.symlink_to(f"releases/{version}")
-    os.replace(new, root / "current")
-
-
 class Shop:
     """Hosts and their apps, in ``groups`` (group to hosts), all at version 1. Subclasses put a load balancer in front."""
 
-    def __init__(self, folder: Path, groups: Mapping[str, tuple[str, ...]], knobs: Mapping[str, dict[str, Any]] | None = None) -> None:
-        """``knobs``: per host, what some versions are like there."""
+    def __init__(self, folder: Path, groups: Mapping[str, tuple[str, ...]], knobs: Mapping[str, Mapping[str, dict[str, Any]]] | None = None) -> None:
+        """``knobs``: host to version to what it is like there, where it differs from VERSIONS."""
         self.folder = folder
         self.groups = dict(groups)
         self.hosts = [host for hosts in groups.values() for host in hosts]
@@ -103,13 +91,15 @@ class Shop:
             "rollout_store": {"file": {"directory": str(folder / "state")}},
             "rollout_report": {"directory": str(folder / "reports"), "formats": ["json"]},
         }
+        self.releases = {host: {version: {"version": version, "delay_ms": 2, **knob, **(knobs or {}).get(host, {}).get(version, {})}
+                                for version, knob in VERSIONS.items()} for host in self.hosts}
         for host in self.hosts:
-            (folder / "hosts" / host).mkdir(parents=True)
-            (folder / "hosts" / host / "knobs.json").write_text(json.dumps((knobs or {}).get(host, {})))
-            place(folder / "hosts" / host, "1")
+            first = folder / "hosts" / host / "releases" / "1"
+            first.mkdir(parents=True)
+            (first / "release.json").write_text(json.dumps(self.releases[host]["1"]))
+            (folder / "hosts" / host / "current").symlink_to(first)
         (folder / "deploy.yml").write_text(TASKS)
         (folder / "deploy.py").write_text(DEPLOY)
-        (folder / "path.json").write_text(json.dumps(sys.path))
         self.urls: list[str] = []
         self.sockets: list[str] = []
         self.inventory: dict[str, dict[str, Any]] = {}
@@ -121,7 +111,7 @@ class Shop:
         with ThreadPoolExecutor() as workers:
             list(workers.map(lambda host: app.restart(self.folder / "hosts" / host, self.ports[host]), self.hosts))
         self.start_front()
-        (self.folder / "shop.json").write_text(json.dumps({"ports": self.ports, "sockets": self.sockets}))
+        (self.folder / "shop.json").write_text(json.dumps({"ports": self.ports, "sockets": self.sockets, "app": app.__file__, "releases": self.releases}))
         for number, url in enumerate(self.urls):
             command = [sys.executable, load.__file__, f"{url}/", str(self.log(number)), "--rate", str(RATE / len(self.urls))]
             spawn(self.folder, f"load{number}", command)
@@ -213,7 +203,7 @@ class Shop:
 
     @property
     def deploys(self) -> list[dict[str, Any]]:
-        """Every deploy that finished, in order: host, version, action, seen (state and sessions in each HAProxy as it began), t."""
+        """Every deploy that finished, in order: host, version, action, seen (status and sessions in each HAProxy as it began), t."""
         file = self.folder / "deploys.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
@@ -235,7 +225,7 @@ class HaproxyShop(Shop):
     """One HAProxy or several. ``by_map``: each group is a backend of its own, and a map says which serves."""
 
     def __init__(self, folder: Path, groups: Mapping[str, tuple[str, ...]], *, balancers: int = 1, by_map: bool = False,
-                 knobs: Mapping[str, dict[str, Any]] | None = None) -> None:
+                 knobs: Mapping[str, Mapping[str, dict[str, Any]]] | None = None) -> None:
         super().__init__(folder, groups, knobs)
         self.by_map = by_map
         self.count = balancers

@@ -31,7 +31,7 @@ def test_rolling_over_two_haproxies_loses_no_request(tmp_path: Path) -> None:
         assert [deploy["host"] for deploy in shop.deploys][0] == "web1"
         assert sorted(deploy["host"] for deploy in shop.deploys) == shop.hosts, "each host once"
         for deploy in shop.deploys:
-            assert deploy["seen"] == [["drain", 0], ["drain", 0]], "out of rotation on both, with nothing in flight, before it was touched"
+            assert deploy["seen"] == [["DRAIN", 0], ["DRAIN", 0]], "out of rotation on both, with nothing in flight, before it was touched"
         for number in range(2):
             assert shop.states(number) == dict.fromkeys(shop.hosts, "up")
             assert len(set(shop.weights(number).values())) == 1
