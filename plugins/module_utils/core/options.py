@@ -16,13 +16,14 @@ normalises a plain dict with paths and suggestions in its errors, for the releas
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from .errors import ConfigError, unknown
-from .units import duration, percent, plain
+from .units import count_or_percent, duration, percent, plain, shown
 
 ANSIBLE_TYPES = {"duration": "str", "percent": "str", "count_or_percent": "str", "name": "str", "any": "raw"}
 """Types of ours that Ansible knows by another name."""
@@ -32,6 +33,11 @@ NAME = re.compile(r"^[A-Za-z0-9_](?:[A-Za-z0-9_.:-]{0,251}[A-Za-z0-9_])?\Z")
 
 An allow-list, because such names end up in socket commands, URLs, file names and queries.
 """
+
+WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
+DECIMAL = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|inf|nan)", re.ASCII | re.IGNORECASE)
+LONGEST_TEXT = 20_000
+"""Characters of one value. Longer ones are a file put in the wrong place."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +129,10 @@ def validate(value: Any, options: Options, where: str) -> dict[str, Any]:
     by_alias = {alias: name for name, option in options.items() for alias in option.aliases}
     found: dict[str, Any] = {}
     for key, item in value.items():
-        name = by_alias.get(str(key), str(key))
+        text = str(key) if isinstance(key, str) else shown(key)
+        name = by_alias.get(text, text)
         if name not in options:
-            raise unknown("option", str(key), options, where=where)
+            raise unknown("option", text[:80], options, where=where)
         if name in found and found[name] is not None and item is not None:
             raise ConfigError(f"{name} is given twice", where=where, do=f"Keep one of {name} and its alias {key}.")
         if item is not None:
@@ -157,15 +164,15 @@ def one_key(value: Any, options: Options, where: str, kind: str) -> tuple[str, A
         value = {value: {}}
     if not isinstance(value, Mapping):
         raise ConfigError(f"expected one {kind} with its options, got {_kind(value)}", where=where)
-    named = {key: item for key, item in value.items() if item is not None}
+    named = {str(key) if isinstance(key, str) else shown(key): item for key, item in value.items() if item is not None or len(value) == 1}
     for key in named:
         if key not in options:
-            raise unknown(kind, str(key), options, where=f"{where}.{key}" if where else str(key))
+            raise unknown(kind, key[:80], options, where=f"{where}.{key[:80]}" if where else key[:80])
     if len(named) != 1:
         found = ", ".join(sorted(map(str, named))) or "none"
         raise ConfigError(f"exactly one {kind} is wanted, found {found}", where=where, do=f"Known: {', '.join(sorted(options))}.")
     [(key, item)] = named.items()
-    return key, check(item, options[key], f"{where}.{key}" if where else key)
+    return key, check({} if item is None else item, options[key], f"{where}.{key}" if where else key)
 
 
 def check(value: Any, option: Option, where: str) -> Any:
@@ -176,22 +183,22 @@ def check(value: Any, option: Option, where: str) -> Any:
     if option.type == "list":
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"expected a list, got {_kind(value)}", where=where)
-        inner_option = Option(option.elements or "raw", option.description, options=option.options, open=option.open)
+        inner_option = replace(option, type=option.elements or "raw", elements="")
         return [check(item, inner_option, f"{where}[{index}]") for index, item in enumerate(value)]
     if option.type == "dict":
         if option.options is not None:
             return validate(value, option.options, where)
         if not isinstance(value, Mapping):
             raise ConfigError(f"expected a mapping, got {_kind(value)}", where=where)
-        return {str(key): item for key, item in value.items()}
+        return {str(key) if isinstance(key, str) else shown(key): item for key, item in value.items()}
     result = _scalar(value, option, where)
     if option.choices and result not in option.choices:
         raise unknown("value", str(result), [str(choice) for choice in option.choices], where=where)
     if isinstance(result, (int, float)) and not isinstance(result, bool):
-        if (option.minimum is not None and result < option.minimum) or (option.maximum is not None and result > option.maximum) or result != result:
+        if (option.minimum is not None and result < option.minimum) or (option.maximum is not None and result > option.maximum):
             low = "-inf" if option.minimum is None else f"{option.minimum:g}"
             high = "inf" if option.maximum is None else f"{option.maximum:g}"
-            raise ConfigError(f"{value!r} is out of range", where=where, do=f"It lies between {low} and {high}.")
+            raise ConfigError(f"{shown(value)} is out of range", where=where, do=f"It lies between {low} and {high}.")
     return result
 
 
@@ -199,11 +206,16 @@ def _scalar(value: Any, option: Option, where: str) -> Any:
     kind = option.type
     if kind in ("raw", "any"):
         return value
+    if isinstance(value, int) and value.bit_length() > 200:
+        raise ConfigError("that number is far too large", where=where)
     if kind == "duration":
         duration(value, where)
         return str(value)
     if kind == "percent":
         return plain(percent(value, where))
+    if kind == "count_or_percent":
+        count_or_percent(value, 100, round_up=False, where=where)
+        return str(value).strip()
     if isinstance(value, (Mapping, list, tuple)):
         raise ConfigError(f"expected one value, got {_kind(value)}", where=where)
     if kind == "bool":
@@ -214,23 +226,24 @@ def _scalar(value: Any, option: Option, where: str) -> Any:
             return True
         if text in ("no", "false", "off", "0"):
             return False
-        raise ConfigError(f"{value!r} is neither true nor false", where=where)
+        raise ConfigError(f"{shown(value)} is neither true nor false", where=where)
     if kind == "int":
-        if isinstance(value, bool) or not re.match(r"^-?\d+$", str(value).strip(), re.ASCII):
-            raise ConfigError(f"{value!r} is not a whole number", where=where)
+        if isinstance(value, bool) or not WHOLE.fullmatch(str(value).strip()):
+            raise ConfigError(f"{shown(value)} is not a whole number", where=where)
         return int(value)
     if kind == "float":
-        try:
-            if isinstance(value, bool):
-                raise ValueError
-            return float(value)
-        except ValueError:
-            raise ConfigError(f"{value!r} is not a number", where=where) from None
+        if isinstance(value, bool) or not DECIMAL.fullmatch(str(value).strip()):
+            raise ConfigError(f"{shown(value)} is not a number", where=where)
+        if not math.isfinite(float(value)):
+            raise ConfigError(f"{shown(value)} is out of range: not a finite number", where=where)
+        return float(value)
+    if isinstance(value, (bool, bytes)):
+        raise ConfigError(f"expected text, got {shown(value)}", where=where, do="Put it in quotes.")
     text = str(value)
-    if "\x00" in text:
-        raise ConfigError("a NUL byte is not allowed", where=where)
-    if kind == "name" and not NAME.match(text):
-        raise ConfigError(f"{text[:80]!r} is not a name", where=where, do="Letters, digits, '.', '_', ':' and '-', up to 253.")
+    if "\x00" in text or len(text) > LONGEST_TEXT or not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ConfigError(f"{shown(text)} has a character that no text may have, or too many", where=where)
+    if kind == "name" and not NAME.fullmatch(text):
+        raise ConfigError(f"{shown(text)} is not a name", where=where, do="Letters, digits, '.', '_', ':' and '-', up to 253.")
     return text
 
 
@@ -239,4 +252,4 @@ def _kind(value: Any) -> str:
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    return "nothing" if value is None else f"{value!r}"
+    return "nothing" if value is None else shown(value)

@@ -9,6 +9,7 @@ Durations are float seconds, percentages are :class:`fractions.Fraction` (0..100
 from __future__ import annotations
 
 import datetime
+import decimal
 import math
 import re
 from fractions import Fraction
@@ -44,7 +45,7 @@ def duration(value: Any, where: str = "") -> float:
     """
     seconds: float | None = None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value) if abs(value) < 1e12 else math.copysign(1e12, value)
+        seconds = float(value) if abs(value) < 1e12 else math.inf
     elif isinstance(value, str) and value.strip():
         text = value.strip()
         try:
@@ -69,7 +70,7 @@ def percent(value: Any, where: str = "") -> Fraction:
     if isinstance(value, str) and text.endswith("%"):
         text = text[:-1].strip()
     if isinstance(value, float) and math.isfinite(value):
-        text = f"{value:.30f}".rstrip("0").rstrip(".") if "e" in text else text
+        text = format(decimal.Decimal(text), "f")
     if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,30}(\.\d{1,60}|/[1-9]\d{0,30})?", text, re.ASCII):
         raise ConfigError(f"{shown(value)} is not a percentage", where=where, do="Write a number from 0 to 100, such as 5 or 33.3.")
     number = Fraction(text)
