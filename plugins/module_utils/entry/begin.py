@@ -28,7 +28,7 @@ from .context import Context
 from .following import commands, early_end, what_next
 from .hurt import counted
 from .run import Run
-from .stored import stored_record
+from .stored import last_state, stored_record
 
 GRACE = 15.0
 """Seconds beyond the lease's term that a request waits for the holder to act on it."""
@@ -52,7 +52,7 @@ def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         lease = acquire(store, context.clock, holder, who=context.who, release=spec["version"], ttl=ttl, wait=ttl + GRACE,
                         say=lambda line: context.say(f"{spec['name']}: {line}"), floor_fence=_fence(store), force=spec.get("force", False))
     except Busy as busy:
-        return early_end(spec, Outcome.BUSY, str(busy), context)
+        return early_end(spec, Outcome.BUSY, str(busy)[len("busy: "):], context)
     session = Session(store, context.clock, holder, lease.fence)
     spec["session"] = {"holder": holder, "fence": lease.fence}
     try:
@@ -61,6 +61,10 @@ def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
             # The holder did it itself while we waited for the lease.
             session.release()
             return early_end(spec, left.outcome or Outcome.ABORTED, left.reason, context)
+        early = _already(left, spec, plan, purpose) or _overtaken(left, spec, purpose)
+        if early is not None:
+            session.release()
+            return early_end(spec, early[0], early[1], context)
         return _take_up(spec, purpose, plan, Run(spec, store, session, _record(session, spec, plan, context), context), params)
     except DeliveryError:
         session.release()
@@ -96,6 +100,14 @@ def _already(record: Optional[Record], spec: Mapping[str, Any], plan: Plan, purp
         return Outcome.BUSY, (f"{record.release.version} is under way ({state} at step {record.position + 1} of {len(record.steps)}, "
                               f"started by {record.release.who}): finish it with resume, or take it back with abort")
     return None
+
+
+def _overtaken(record: Optional[Record], spec: Mapping[str, Any], purpose: str) -> Optional[tuple[Outcome, str]]:
+    """A plan is made before the lease is ours. When another run shipped or took back something meanwhile, its slots may have changed places."""
+    if record is None or record.running or purpose not in ("rollout", "rollback") or last_state(record) == spec.get("planned_on"):
+        return None
+    outcome = record.outcome.value if record.outcome else ""
+    return Outcome.BUSY, f"another run ended meanwhile ({record.release.version} {outcome}), so this plan is out of date: run it again"
 
 
 def _fence(store: StateStore) -> int:

@@ -16,3 +16,8 @@ def stored_record(store: StateStore) -> Optional[Record]:
     """The record of the last release of this name."""
     stored = store.load(RECORD)
     return from_json(stored.value) if stored else None
+
+
+def last_state(record: Optional[Record]) -> str:
+    """Which release was the last one and how it ended: what a plan was made on, to be seen again once the lease is ours."""
+    return "" if record is None else f"{record.release.id} {record.outcome.value if record.outcome else 'running'}"

@@ -24,7 +24,7 @@ from ...core.units import show_duration, show_percent
 from .. import build, release_file
 from ..catalog import STORES, WORKLOADS
 from ..context import Context
-from ..stored import stored_record
+from ..stored import last_state, stored_record
 from .rollback import as_rollback
 
 OPTIONS: Options = {
@@ -54,7 +54,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         spec = as_rollback(spec, record)
     metrics = build.metrics(spec.get("analysis"))
     release = {**spec, "hosts": {slot: list(names) for slot, names in hosts.items()}, "addresses": dict(params.get("addresses") or {}),
-               "purpose": params["purpose"], "asked": params["asked"], "digest": digest(spec), "who": context.who,
+               "purpose": params["purpose"], "asked": params["asked"], "digest": digest(spec), "planned_on": last_state(record), "who": context.who,
                "release_file": params.get("release_file") or ""}
     if params["purpose"] == "status":
         return {"changed": False, "release": release, "rows": [], "notes": [], "text": []}
