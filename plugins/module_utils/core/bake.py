@@ -267,7 +267,7 @@ class _Bake:
             window, missing = self.window(metric)
             if missing:
                 return Verdict(Phase.PENDING, f"{metric.name}: {missing}")
-            track = self.scope.candidate
+            track = self.scope.called
             candidate = self.ports.measure(metric, window)
             baseline = self.baseline(watch, window)
             if metric.judge in POINT_JUDGES:
@@ -276,9 +276,9 @@ class _Bake:
         except (Conflict, Fenced, Interrupted):
             raise
         except NoData as error:
-            return Verdict(Phase.PENDING, f"{metric.name} of the {self.scope.candidate}: {error}")
+            return Verdict(Phase.PENDING, f"{metric.name} of the {self.scope.called}: {error}")
         except DeliveryError as error:
-            return Verdict(Phase.ERROR, f"{metric.name} of the {self.scope.candidate}: {error}")
+            return Verdict(Phase.ERROR, f"{metric.name} of the {self.scope.called}: {error}")
 
     def window(self, metric: Metric) -> tuple[Window, str]:
         """The window of the next look; with a reason instead while the step is too young for it."""
