@@ -43,7 +43,7 @@ class Result(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Seen:
-    """A report about one step: ``step`` is its index, ``back`` says in which list."""
+    """A report about one step: ``step`` is its index, ``back`` says in which list, ``hosts`` those of a deploy that failed."""
 
     step: int
     result: Result
@@ -51,6 +51,7 @@ class Seen:
     back: bool = False
     immediate: bool = False
     verdict: Mapping[str, Any] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def advance(record: Record, seen: Seen | None, now: str) -> tuple[Record, Decisi
         record = _done(record, now)
     elif record.back and seen.result is not Result.FAILED:
         pass  # asked to go back, and on the way already
+    elif record.back and step.kind is Kind.DEPLOY and seen.hosts:
+        record = _done(_left_behind(record, seen), now)
     elif record.back:
         record = replace(record, outcome=Outcome.PARTIAL, reason=f"{record.reason}; then the way back failed: {seen.reason}")
     elif record.promoted:
@@ -135,6 +138,23 @@ def _turn(record: Record, seen: Seen) -> Record:
         ending, reason = Outcome.PARTIAL, f"{reason}; {short(gone)} cannot be taken back, because the version before is not known".lstrip("; ")
     record = replace(record, back=True, way_back=steps, turned_at=record.position, position=0, applied=None, ending=ending, reason=reason)
     return _end_if_walked(record)
+
+
+def _left_behind(record: Record, seen: Seen) -> Record:
+    """The way back goes on for the others: hosts that could not be restored stay out of rotation, and the outcome says so.
+
+    Steps keep their places, since a loop over them is under way; those that are left without a host are passed over.
+    """
+    gone = set(seen.hosts)
+    ahead = [replace(step, hosts=tuple(host for host in step.hosts if host not in gone)) for step in record.way_back[record.position :]]
+    for index, step in enumerate(ahead):
+        if step.kind is Kind.CLEAN:
+            ahead[index] = replace(step, hosts=(*step.hosts, *seen.hosts))
+    passed = 0
+    while not ahead[passed].hosts and passed + 1 < len(ahead) and ahead[passed + 1].kind in (Kind.HEALTH, Kind.JOIN) and not ahead[passed + 1].hosts:
+        passed += 1
+    reason = shortened(f"{record.reason}; {short(seen.hosts)} could not be taken back: {seen.reason}")
+    return replace(record, way_back=(*record.way_back[: record.position], *ahead), position=record.position + passed, ending=Outcome.PARTIAL, reason=reason)
 
 
 def _end_if_walked(record: Record) -> Record:

@@ -120,4 +120,5 @@ def _deployed(current: Run, hosts: Mapping[str, Any]) -> Seen:
         return Seen(position, Result.DONE, back=back)
     host, why = next(iter(sorted(failed.items())))
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-    return Seen(position, Result.FAILED, f"deploy failed on {host}{more}: {why}", back=back, immediate=current.spec.get("abort") == "immediate")
+    return Seen(position, Result.FAILED, f"deploy failed on {host}{more}: {why}", back=back, immediate=current.spec.get("abort") == "immediate",
+                hosts=tuple(sorted(failed)))
