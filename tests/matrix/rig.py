@@ -336,7 +336,7 @@ def alive(number: int) -> bool:
 def numbers(weights: Mapping[str, Any]) -> dict[str, float]:
     """Weights as stored (whole numbers, or fractions as text) as numbers."""
     def number(value: Any) -> float:
-        over, _, under = str(value).partition("/")
+        over, slash, under = str(value).partition("/")
         return float(over) / float(under or 1)
     return {track: number(value) for track, value in weights.items()}
 
