@@ -21,6 +21,9 @@ from ..core.units import duration, percent, show_duration
 from .catalog import ON, PROVIDERS, ROUTERS, STORES, family
 from .context import Context
 
+MOST_GENERATED = 100
+"""Steps that step_weight may stand for."""
+
 Tracks = Mapping[str, "tuple[str, ...]"]
 
 
@@ -82,7 +85,8 @@ def brief(spec: Mapping[str, Any], hosts: Tracks, *, live: str, previous: str, f
     return Brief(
         strategy=strategy, version=spec["version"], home=hosts, live=live, previous=previous, first=first, present=present, capabilities=capabilities,
         routed=bool(spec.get("router")), by_hosts=by_hosts, steps=step_specs(spec), options=_strategy_options(spec, strategy),
-        hooks={point: tuple(hook(item) for item in items) for point, items in (spec.get("hooks") or {}).items()},
+        hooks={point: tuple(hook(item, f"rollout_hooks.{point}[{index}]") for index, item in enumerate(items))
+               for point, items in (spec.get("hooks") or {}).items()},
         health=bool(spec.get("health")), watch=bool(spec.get("analysis")), allow_overload=spec.get("allow_overload", False),
     )
 
@@ -101,11 +105,14 @@ def step_specs(spec: Mapping[str, Any]) -> tuple[StepSpec, ...]:
     options = spec.get("canary") or {}
     bake = duration(options.get("bake", "5m"))
     if options.get("step_weights"):
-        return default_steps(tuple(percent(weight) for weight in options["step_weights"]), bake)
-    if options.get("step_weight"):
+        return default_steps(tuple(percent(weight) for weight in options["step_weights"]), bake, "rollout_canary.step_weights")
+    if options.get("step_weight") is not None:
         step, most = percent(options["step_weight"]), percent(options["max_weight"])
-        if step <= 0:
-            raise ConfigError("step_weight is 0", where="rollout_canary.step_weight", do="Use a share above 0.")
+        for name, share in (("step_weight", step), ("max_weight", most)):
+            if share <= 0:
+                raise ConfigError(f"{name} is 0", where=f"rollout_canary.{name}", do="Use a share above 0.")
+        if most / step > MOST_GENERATED:
+            raise ConfigError(f"that makes more than {MOST_GENERATED} steps", where="rollout_canary.step_weight", do="Use a larger share.")
         weights = [min(step * count, most) for count in range(1, int(-(-most // step)) + 1)]
         return default_steps((*weights, Fraction(100)) if weights[-1] < 100 else tuple(weights), bake)
     return default_steps(bake=bake)
@@ -145,11 +152,11 @@ def _step(kind: str, value: Mapping[str, Any], where: str) -> Step:
     if kind == "gate":
         return Step(f'gate "{value["name"]}"', Kind.GATE, gate=gate(value))
     if kind == "hook":
-        return Step(f"hook {value['name']}", Kind.HOOK, hook=hook(value, where))
+        return Step(f"hook {value['name']}", Kind.HOOK, hook=hook(value, f"{where}.hook"))
     if kind == "set_mirror_route":
         share = percent(value["percentage"])
         return Step(f"mirror {value['percentage']} %", Kind.MIRROR, mirror=Mirror(share) if share else None)
-    alternatives = tuple(conditions(entry, f"{where}.match[{index}]") for index, entry in enumerate(value.get("match") or []))
+    alternatives = tuple(conditions(entry, f"{where}.{kind}.match[{index}]") for index, entry in enumerate(value.get("match") or []))
     made = MatchRoute(value["name"], alternatives) if alternatives else None
     return Step(f"match {value['name']}" if made else f"unmatch {value['name']}", Kind.MATCH, match=made, bind=value["name"])
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core.errors import ConfigError, unknown
-from ..core.health import HEALTH_OPTIONS
+from ..core.health import HEALTH_OPTIONS, parse
 from ..core.metric import analysis_options
 from ..core.options import Option, Options, check, one_key
 from ..core.strategies.compile import HOOK_POINTS, STRATEGIES
-from ..core.units import duration, show_duration
+from ..core.units import duration, show_duration, shown
 from .catalog import PROVIDERS, ROUTERS, STORES, WORKLOADS, family
 
 HOOK: Options = {
@@ -169,6 +169,10 @@ SPEC: Options = {
 SHORTEST_LEASE = 5.0
 """Seconds. A lease that ends while its holder is between two tasks invites a second run in."""
 
+LONGEST_VERSION = 253
+DEEPEST, MOST_PARTS = 20, 20_000
+"""Levels of nesting, and values in all, that one variable may have."""
+
 GIVEN_TO_USERS = frozenset({"rollout_target_version", "rollout_track", "rollout_action"})
 """Variables that we set for the user's tasks; they are not input."""
 
@@ -178,10 +182,12 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ConfigError naming the path, such as ``rollout_steps[2].set_weight``.
     """
-    given = {name: value for name, value in variables.items() if name.startswith("rollout_") and name not in GIVEN_TO_USERS and value is not None}
+    given = {name: value for name, value in variables.items()
+             if isinstance(name, str) and name.startswith("rollout_") and name not in GIVEN_TO_USERS and value is not None}
     for name in given:
         if name not in SPEC:
-            raise unknown("variable", name, SPEC, where=name)
+            raise unknown("variable", name[:80], SPEC, where=name[:80])
+        _bounded(given[name], name)
     result: dict[str, Any] = {}
     for name, option in SPEC.items():
         value = given.get(name, option.default)
@@ -203,6 +209,9 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
         result["verify"]["checks"] = _section("health", result["verify"]["checks"], "rollout_verify.checks")
     if not result["version"].strip():
         raise ConfigError("rollout_version is empty", where="rollout_version", do="Say what to ship.")
+    for key in ("version", "previous_version", "to_version"):
+        if len(result.get(key, "")) > LONGEST_VERSION or not result.get(key, "").isprintable():
+            raise ConfigError(f"{shown(result[key])} is no version", where=f"rollout_{key}", do="One short line without control characters.")
     if duration(result["lease"].get("ttl", "90s")) < SHORTEST_LEASE:
         raise ConfigError(f"{result['lease']['ttl']} is shorter than a task may take", where="rollout_lease.ttl",
                           do=f"Use {show_duration(SHORTEST_LEASE)} or more.")
@@ -210,6 +219,20 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS, where=f"rollout_report.formats[{index}]")
     return result
+
+
+def _bounded(value: Any, where: str) -> None:
+    """Refuse what no person wrote: aliases that explode or bite their own tail, and nesting without end."""
+    level, count = [value], 0
+    for _depth in range(DEEPEST):
+        groups = [list(item.values()) if isinstance(item, Mapping) else item for item in level if isinstance(item, (Mapping, list, tuple))]
+        count += sum(map(len, groups))
+        if not groups:
+            return
+        if count > MOST_PARTS:
+            break
+        level = [item for group in groups for item in group]
+    raise ConfigError("that is nested too deeply, or holds too much", where=where, do="Look for a YAML alias that repeats itself.")
 
 
 def located(spec: dict[str, Any], folders: Iterable[str]) -> dict[str, Any]:
@@ -242,15 +265,18 @@ def _section(key: str, value: Any, where: str) -> dict[str, Any] | None:
         return None
     options = ANALYSIS if key == "analysis" else HEALTH_OPTIONS
     if key == "analysis" and isinstance(value, Mapping):
-        metrics = [_snake_keys(item) for item in _list(value.get("metrics") or [], f"{where}.metrics")]
+        metrics = [_snake_keys(item, f"{where}.metrics[{index}]") for index, item in enumerate(_list(value.get("metrics") or [], f"{where}.metrics"))]
         value = {**value, "metrics": metrics}
-    return check(value, Option("dict", "", options=options), where)
+    found: dict[str, Any] = check(value, Option("dict", "", options=options), where)
+    if key == "health":
+        parse(found, where)
+    return found
 
 
 def _step(item: Any, where: str) -> dict[str, Any]:
     kind, inner = "", {}
     if isinstance(item, Mapping):
-        item = _snake_keys(item)
+        item = _snake_keys(item, where)
         if len(item) == 1 and next(iter(item)) in STEP:
             [(kind, raw)] = item.items()
             option = STEP[kind]
@@ -260,17 +286,22 @@ def _step(item: Any, where: str) -> dict[str, Any]:
     return {kind: inner}
 
 
-def _snake_keys(value: Any) -> Any:
+def _snake_keys(value: Any, where: str) -> Any:
     """camelCase keys as snake_case, so that steps and metrics of Argo Rollouts or Flagger can be pasted."""
     if not isinstance(value, Mapping):
         return value
-    return {re.sub(r"(?<=[a-z0-9])([A-Z])", lambda found: "_" + found.group(1).lower(), str(key)): _snake_keys(item) if isinstance(item, Mapping) else
-            ([_snake_keys(entry) for entry in item] if isinstance(item, list) else item) for key, item in value.items()}
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        name = re.sub(r"(?<=[a-z0-9])([A-Z])", lambda found: "_" + found.group(1).lower(), key) if isinstance(key, str) else shown(key)
+        if name in result:
+            raise ConfigError(f"{name} is given twice", where=where, do="Keep one of its spellings.")
+        result[name] = [_snake_keys(entry, f"{where}.{name}") for entry in item] if isinstance(item, list) else _snake_keys(item, f"{where}.{name}")
+    return result
 
 
 def _list(value: Any, where: str) -> list[Any]:
     if not isinstance(value, (list, tuple)):
-        raise ConfigError("expected a list", where=where)
+        raise ConfigError(f"expected a list, got {shown(value)}", where=where)
     return list(value)
 
 
