@@ -119,6 +119,8 @@ class Generator:
 
     async def exchange(self) -> tuple[int, str]:
         fresh = random.random() < self.new_connections
+        while self.idle and self.idle[-1][0].at_eof():  # closed by the server while it was idle: no client sends anything there
+            self.idle.pop()[1].close()
         if self.idle and not fresh:
             reader, writer = self.idle.pop()
         else:

@@ -14,8 +14,9 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,14 @@ class Shop:
         assert "Traceback (most recent call last)" not in finished.text, finished.text
         return finished
 
+    def until(self, seen: Callable[[], object], running: Running, what: str, longest: float = 90.0) -> None:
+        """Wait for something to be seen while a run is under way."""
+        deadline = time.monotonic() + longest
+        while not seen():
+            assert running.process.poll() is None, f"the run ended before {what}:\n{running.text}"
+            assert time.monotonic() < deadline, f"not seen: {what}\n{running.text}"
+            time.sleep(0.05)
+
     # ----------------------------------------------------------------------------------------------------------- what became of it
 
     def log(self, number: int) -> Path:
@@ -185,6 +194,11 @@ class Shop:
                 into.failed += tally.failed
         return whole
 
+    def shares(self) -> list[tuple[float, float, int]]:
+        """(asked, measured, requests) of each step that moved the candidate's share, as the release measured it in the load balancer."""
+        track = next((event["candidate"] for event in self.events("begin")), "canary")
+        return [(percent(event["asked"][track]), percent((event["measured"] or {}).get(track, -1)), event["requests"]) for event in self.events("share")]
+
     def failures(self, begin: float = 0.0) -> list[dict[str, object]]:
         """Every failed request of the users since then."""
         entries = (entry for number in range(len(self.urls)) for entry in load.entries(self.log(number)))
@@ -198,8 +212,11 @@ class Shop:
     @staticmethod
     def answer(url: str, **headers: str) -> dict[str, str]:
         request = urllib.request.Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
-        with urllib.request.urlopen(request, timeout=5) as reply:
-            return dict(json.loads(reply.read()))
+        try:
+            with urllib.request.urlopen(request, timeout=5) as reply:
+                return dict(json.loads(reply.read()))
+        except urllib.error.HTTPError as refused:
+            return dict(json.loads(refused.read()))
 
     @property
     def deploys(self) -> list[dict[str, Any]]:
@@ -222,7 +239,7 @@ class Shop:
 
 
 class HaproxyShop(Shop):
-    """One HAProxy or several. ``by_map``: each group is a backend of its own, and a map says which serves."""
+    """One HAProxy or several, whose one backend sends to the first group. ``by_map``: each group is a backend of its own, and a map says which serves."""
 
     def __init__(self, folder: Path, groups: Mapping[str, tuple[str, ...]], *, balancers: int = 1, by_map: bool = False,
                  knobs: Mapping[str, Mapping[str, dict[str, Any]]] | None = None) -> None:
@@ -248,12 +265,13 @@ class HaproxyShop(Shop):
             plane.stop()
 
     def _body(self, folder: Path) -> str:
-        front = "frontend front\n  bind 127.0.0.1:{port}\n"
+        front = "frontend front\n  bind 127.0.0.1:{port}\n  timeout client 10m\n"
         front += f"  use_backend %[str(shop),map({folder}/live.map)]\n" if self.by_map else "  default_backend shop\n"
         pools = self.groups if self.by_map else {"shop": tuple(self.hosts)}
+        serving = {host for hosts in (pools.values() if self.by_map else list(self.groups.values())[:1]) for host in hosts}
         for backend, hosts in pools.items():
-            front += f"backend {backend}\n  balance roundrobin\n  option httpchk GET /health\n  default-server check inter 200ms fall 2 rise 1 weight 100\n"
-            front += "".join(f"  server {host} 127.0.0.1:{self.ports[host]}\n" for host in hosts)
+            front += f"backend {backend}\n  balance roundrobin\n  option httpchk GET /health\n  default-server check inter 200ms fall 2 rise 1\n"
+            front += "".join(f"  server {host} 127.0.0.1:{self.ports[host]} weight {100 if host in serving else 0}\n" for host in hosts)
         return front
 
     @property
@@ -292,6 +310,12 @@ class EnvoyShop(Shop):
         endpoint = {"admin": self.facts["admin"], "rds": self.facts["rds"], "eds": self.facts["eds"]}
         mirrors = {"canary": self.facts["mirror_cluster"]}
         return {"envoy": {"endpoints": [endpoint], "clusters": self.facts["clusters"], "addresses": self.facts["addresses"], "mirror_clusters": mirrors}}
+
+
+def percent(value: Any) -> float:
+    """A stored weight (a number, or a fraction as text) as a number."""
+    above, _slash, below = str(value).partition("/")
+    return float(above) / float(below or 1)
 
 
 def settled() -> float:

@@ -42,7 +42,7 @@ class Fleet:
             except Unavailable as error:
                 silent[name] = error
         if silent:
-            raise _unavailable(silent, "nothing was changed")
+            raise _unavailable(silent, "so no load balancer was changed")
         return live
 
     def read(self) -> Routes:
@@ -77,7 +77,7 @@ class Fleet:
             except DeliveryError as error:
                 failed[name] = error
         if len(failed) == len(self._routers):
-            raise _unavailable(failed, "no load balancer took the routes")
+            raise _unavailable(failed, "so no load balancer took the routes")
         return failed
 
     def observe(self, want: Routes) -> Observation:
@@ -133,6 +133,7 @@ def _where(name: str, error: DeliveryError) -> str:
 
 
 def _unavailable(failed: Mapping[str, DeliveryError], outcome: str) -> Unavailable:
-    causes = "; ".join(f"{name}: {error.what}" for name, error in failed.items())
+    """One line for all that failed; a single one is named by ``where`` alone."""
     first = next(iter(failed.values()))
-    return Unavailable(f"{outcome}: {causes}", where=", ".join(failed), do=first.do)
+    causes = first.what if len(failed) == 1 else "; ".join(f"{name}: {error.what}" for name, error in failed.items())
+    return Unavailable(f"{causes}; {outcome}", where=", ".join(failed), do=first.do)

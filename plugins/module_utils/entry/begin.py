@@ -21,7 +21,7 @@ from ..core.lease import Busy, Session, acquire
 from ..core.lease import read as read_lease
 from ..core.plan import Kind, Plan
 from ..core.ports import StateStore
-from ..core.record import Identity, Outcome, Record, Stable, closed
+from ..core.record import Good, Identity, Outcome, Record, Stable, closed
 from ..core.units import duration, iso
 from . import build
 from .context import Context
@@ -131,7 +131,9 @@ def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Cont
     if old is not None:
         record = replace(record, stable=old.stable, slots=old.slots, good=old.good, history=closed(old, now))
     if record.stable is None and plan.previous:
-        record = replace(record, stable=Stable(plan.stable, plan.previous))
+        # What carried everything when the first release began: a rollback right after it goes there, without a deploy where it still runs.
+        before = Good(plan.previous, plan.stable, "", now)
+        record = replace(record, stable=Stable(plan.stable, plan.previous), slots={plan.stable: plan.previous}, good=(before,))
     return record
 
 
