@@ -18,7 +18,7 @@ from typing import Any, Optional
 
 from ansible import __version__ as ansible_version
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -60,10 +60,12 @@ class DeliveryAction(ActionBase):
                 return result
             except Interrupted as error:
                 self.interrupted(params, context, lifeline, error)
-                raise AnsibleActionFail(f"interrupted: {error}") from None
+                return {"failed": True, "changed": False, "msg": f"interrupted: {error}", "error": type(error).__name__}
             except DeliveryError as error:
                 outcome = refusal(error)
-                raise AnsibleActionFail(self.explained(error), result={"error": type(error).__name__, "outcome": outcome.value, "code": outcome.code}) from None
+                # Returned, not raised: failed_when has no say over what is raised, and -vvv would print a traceback.
+                return {"failed": True, "changed": False, "msg": self.explained(error), "error": type(error).__name__,
+                        "outcome": outcome.value, "code": outcome.code}
 
     def prepare(self, params: dict[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The verb's parameters, with what the controller knows of the inventory."""
