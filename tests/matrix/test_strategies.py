@@ -92,7 +92,7 @@ def test_rolling_takes_every_touched_host_back_when_one_fails(tmp_path: Path, br
     (site.host(broken) / "fail-2").touch()
     done = site.run("rollout", "2")
     assert done.status == 2 and (done.outcome, done.code) == ("rolled_back", 10), done.text
-    assert broken in done.message() and "non-zero return code" in done.message()
+    assert broken in done.message() and "non-zero return code: no room left" in done.message()
     assert set(site.versions.values()) == {"1"}
     assert [host for host in site.stable if site.deploys(host)] == touched
     assert all(site.deploys(host)[-1] == "rollback 1 stable" for host in touched)
