@@ -88,7 +88,7 @@ class Finished:
         """The text of the failure on the coordinator, of which there is one: those of the hosts are taken care of."""
         mine = [line for line in self.failures if line.startswith("fatal: [localhost]")]
         assert len(mine) == 1, self.text
-        found = re.search(r'"msg": "((?:[^"\\]|\\.)*)"', mine[0])
+        found = re.search(r'"msg": "((?:[^"\\]|\\.)*)"', self.text[self.text.index(mine[0]):])  # at -vvv it is spread over lines
         assert found, mine[0]
         return str(json.loads(f'"{found.group(1)}"'))
 
