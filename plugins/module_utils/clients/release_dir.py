@@ -44,6 +44,8 @@ class ReleaseDir:
             os.symlink(os.path.join("releases", version), fresh)
             os.replace(fresh, self.link)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(fresh)
             raise Unavailable(f"the link cannot be switched: {error.strerror}", where=self.link) from None
 
     def unwanted(self, version: str, keep: int) -> list[str]:
@@ -52,6 +54,8 @@ class ReleaseDir:
             found = [entry for entry in os.scandir(self.releases) if entry.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise Unavailable(f"the releases cannot be listed: {error.strerror}", where=self.releases) from None
         used = {version, self.current()}
         old = sorted((entry for entry in found if entry.name not in used), key=lambda entry: entry.stat().st_mtime)
         surplus = len(found) - max(keep, len(used & {entry.name for entry in found}))

@@ -74,13 +74,14 @@ class PoolWorkload:
         if options.get("stable") and options.get("hosts"):
             raise ConfigError("both stable and hosts are set", where=where, do="hosts is for a single group; keep one of them.")
         result: dict[str, tuple[str, ...]] = {}
-        for slot, group in (("stable", stable), ("canary", options.get("canary"))):
+        given = "hosts" if options.get("hosts") else "stable"
+        for slot, option, group in (("stable", given, stable), ("canary", "canary", options.get("canary"))):
             if group and group not in groups:
                 known = ", ".join(sorted(name for name in groups if name not in ("all", "ungrouped")))
-                raise ConfigError(f"the inventory has no group {group!r}", where=f"{where}.{slot}", do=f"Known groups: {known or 'none'}.")
+                raise ConfigError(f"the inventory has no group {group!r}", where=f"{where}.{option}", do=f"Known groups: {known or 'none'}.")
             result[slot] = tuple(groups[group]) if group else ()
         if not result["stable"]:
-            raise ConfigError(f"group {stable!r} has no hosts", where=f"{where}.stable", do="Put hosts into it.")
+            raise ConfigError(f"group {stable!r} has no hosts", where=f"{where}.{given}", do="Put hosts into it.")
         both = set(result["stable"]) & set(result["canary"])
         if both:
             raise ConfigError(f"{', '.join(sorted(both))} is in both groups", where=where, do="A host belongs to one of stable and canary.")

@@ -27,7 +27,7 @@ DEFAULT_BAKE = 300.0
 
 
 def default_steps(weights: tuple[Fraction, ...] = tuple(Fraction(weight) for weight in DEFAULT_WEIGHTS), bake: float = DEFAULT_BAKE,
-                  where: str = "rollout_steps") -> tuple[StepSpec, ...]:
+                  where: str = "the default steps") -> tuple[StepSpec, ...]:
     """Each weight with a bake after it. ``where``: the option that the weights come from."""
     result: list[StepSpec] = []
     for index, weight in enumerate(weights):
@@ -88,8 +88,9 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
 
 
 def _check(brief: Brief, specs: tuple[StepSpec, ...], full: int, candidates: int, swap: bool) -> None:
+    too_small = brief.by_hosts and not swap and not brief.moves and not brief.allow_overload
     last = Fraction(0)
-    for spec in specs:
+    for spec in specs if brief.steps or not too_small else ():
         if spec.weight is not None:
             if spec.weight < last:
                 raise ConfigError(
@@ -104,7 +105,7 @@ def _check(brief: Brief, specs: tuple[StepSpec, ...], full: int, candidates: int
                     f"{float(spec.weight):g} % needs {needed(spec.weight, full)} canary hosts, there are {candidates} beside {full} stable ones",
                     where=spec.where, do="Add hosts to the canary group, use a router that can move single hosts, or set rollout_allow_overload: true.",
                 )
-    if brief.by_hosts and not swap and not brief.moves and not brief.allow_overload:
+    if too_small:
         raise ConfigError(
             f"the canary group has {candidates} hosts and cannot carry what {full} stable hosts carry",
             where="rollout_workload.pool.canary", do="Make both groups equally large, or use a router that can move single hosts.",

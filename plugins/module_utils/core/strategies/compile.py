@@ -41,11 +41,11 @@ def compile_plan(brief: Brief) -> Plan:
     """The plan for ``brief``. Raises ConfigError for one that could not work."""
     if brief.strategy not in STRATEGIES:
         raise unknown("strategy", brief.strategy, STRATEGIES, where="rollout_strategy")
-    if brief.by_hosts and not brief.home.get(brief.live):
-        raise ConfigError(f"the {brief.live} group has no hosts", where="rollout_workload.pool", do="Put hosts into the group, or name another one.")
     if brief.live not in brief.home:
         raise ConfigError(f"{brief.live!r} carries the traffic and is not a slot of this workload", where="rollout_router",
                           do=f"Slots: {', '.join(brief.home)}. Bring one of them to 100 % first.")
+    if brief.by_hosts and not brief.home.get(brief.live):
+        raise ConfigError(f"the {brief.live} group has no hosts", where="rollout_workload.pool", do="Put hosts into the group, or name another one.")
     if not brief.routed and not brief.first and brief.strategy not in IN_PLACE:
         raise ConfigError(f"{brief.strategy} moves traffic and there is no rollout_router", where="rollout_router",
                           do="Name the router, or use recreate or rolling.")

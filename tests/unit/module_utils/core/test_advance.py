@@ -62,7 +62,7 @@ reports = st.builds(Seen, step=st.integers(-2, 60), result=st.sampled_from(Resul
                     immediate=st.booleans(), verdict=st.sampled_from([{}, {"phase": "failed"}]))
 
 
-@bounded(250)
+@bounded(150)
 @given(records(), st.one_of(st.none(), reports))
 def test_any_report_on_any_record_gives_a_decision_and_always_the_same(record, seen):
     after, decided = advance(record, seen, NOW)
@@ -73,7 +73,7 @@ def test_any_report_on_any_record_gives_a_decision_and_always_the_same(record, s
     assert decided == decision(after)
 
 
-@bounded(250)
+@bounded(150)
 @given(records(), reports)
 def test_only_a_report_about_the_current_step_changes_anything(record, seen):
     after, _decided = advance(record, seen, NOW)

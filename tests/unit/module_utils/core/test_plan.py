@@ -14,7 +14,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.strategi
 from ansible_collections.progressive.delivery.tests.unit.module_utils.core.plans import World, bounded, brief, briefs, compiled
 
 
-@bounded(400)
+@bounded(250)
 @given(briefs())
 def test_every_prefix_of_every_plan_keeps_the_rules(given):
     plan = compiled(given)
@@ -29,7 +29,7 @@ def test_every_prefix_of_every_plan_keeps_the_rules(given):
     ends_on_the_new_version(given, plan, world)
 
 
-@bounded(400)
+@bounded(250)
 @given(briefs(members=True, known=True))
 def test_every_prefix_of_plans_that_move_hosts_keeps_the_rules(given):
     plan = compiled(given)
@@ -52,7 +52,7 @@ def ends_on_the_new_version(given, plan, world):
         assert {world.version[host] for host in world.deployed} == {"2"}
 
 
-@bounded(300)
+@bounded(150)
 @given(briefs())
 def test_a_plan_survives_json_and_keeps_its_digest(given):
     plan = compiled(given)
@@ -62,7 +62,7 @@ def test_a_plan_survives_json_and_keeps_its_digest(given):
         assert again.digest == plan.digest
 
 
-@bounded(200)
+@bounded(120)
 @given(briefs(members=True))
 def test_peak_counts_hosts_out_of_rotation(given):
     plan = compiled(given)
@@ -75,7 +75,7 @@ def test_peak_counts_hosts_out_of_rotation(given):
     assert peak(plan) == most
 
 
-@bounded(200)
+@bounded(120)
 @given(briefs())
 def test_every_deploy_is_checked_before_anything_else_happens_to_its_hosts(given):
     plan = compiled(given)

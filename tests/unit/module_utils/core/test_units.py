@@ -29,38 +29,116 @@ HUGE = 10**6000
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(max_size=4), st.just([]), st.just({}))
 
 
-@pytest.mark.parametrize("value, seconds", [
-    (30, 30), ("30", 30), ("30s", 30), ("5m", 300), ("1h", 3600), ("1h30m", 5400), ("250ms", 0.25), (" 5m ", 300), (0, 0), ("1.5h", 5400),
-    ("720h", 2592000),
-    (0.5, 0.5), ("1m30s", 90), ("1s500ms", 1.5),
-])
+@pytest.mark.parametrize(
+    "value, seconds",
+    [
+        (30, 30),
+        ("30", 30),
+        ("30s", 30),
+        ("5m", 300),
+        ("1h", 3600),
+        ("1h30m", 5400),
+        ("250ms", 0.25),
+        (" 5m ", 300),
+        (0, 0),
+        ("1.5h", 5400),
+        ("720h", 2592000),
+        (0.5, 0.5),
+        ("1m30s", 90),
+        ("1s500ms", 1.5),
+    ],
+)
 def test_durations(value, seconds):
     assert duration(value) == seconds
 
 
-@pytest.mark.parametrize("value", [
-    "", " ", "5 m", "m", "5x", "-5s", -1,
-    "1d", "721h", 1e300, math.nan, math.inf, -math.inf, True, None, [], {}, "5m1h", "1e3", "٣s", "5s\n5s", pytest.param(HUGE, id="huge"), b"5s",
-    "9" * 5000, "9" * 5000 + "s", ".5s", "1:30",
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        " ",
+        "5 m",
+        "m",
+        "5x",
+        "-5s",
+        -1,
+        "1d",
+        "721h",
+        1e300,
+        math.nan,
+        math.inf,
+        -math.inf,
+        True,
+        None,
+        [],
+        {},
+        "5m1h",
+        "1e3",
+        "٣s",
+        "5s\n5s",
+        pytest.param(HUGE, id="huge"),
+        b"5s",
+        "9" * 5000,
+        "9" * 5000 + "s",
+        ".5s",
+        "1:30",
+    ],
+)
 def test_no_durations(value):
     with pytest.raises(ConfigError, match=r"^here: "):
         duration(value, "here")
 
 
-@pytest.mark.parametrize("value, wanted", [
-    (5, 5), ("5", 5), ("5%", 5), ("10 %", 10),
-    (33.3, Fraction(333, 10)), ("33.3", Fraction(333, 10)), (0.01, Fraction(1, 100)), (1e-05, Fraction(1, 100000)),
-    ("100/3", Fraction(100, 3)), (100, 100), (0, 0), (1e-07, Fraction(1, 10**7)), (12.5, Fraction(25, 2)),
-])
+@pytest.mark.parametrize(
+    "value, wanted",
+    [
+        (5, 5),
+        ("5", 5),
+        ("5%", 5),
+        ("10 %", 10),
+        (33.3, Fraction(333, 10)),
+        ("33.3", Fraction(333, 10)),
+        (0.01, Fraction(1, 100)),
+        (1e-05, Fraction(1, 100000)),
+        ("100/3", Fraction(100, 3)),
+        (100, 100),
+        (0, 0),
+        (1e-07, Fraction(1, 10**7)),
+        (12.5, Fraction(25, 2)),
+    ],
+)
 def test_percentages_are_exact(value, wanted):
     assert percent(value) == wanted
 
 
-@pytest.mark.parametrize("value", [
-    101, -1, 100.01, "101%", "-0.1",
-    "", "%", "5%%", "five", True, None, [], {}, math.nan, math.inf, "1/0", "33.3/2", "1e1", "٣", pytest.param(HUGE, id="huge"), "9" * 5000, b"5", "5\n6",
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        101,
+        -1,
+        100.01,
+        "101%",
+        "-0.1",
+        "",
+        "%",
+        "5%%",
+        "five",
+        True,
+        None,
+        [],
+        {},
+        math.nan,
+        math.inf,
+        "1/0",
+        "33.3/2",
+        "1e1",
+        "٣",
+        pytest.param(HUGE, id="huge"),
+        "9" * 5000,
+        b"5",
+        "5\n6",
+    ],
+)
 def test_no_percentages(value):
     with pytest.raises(ConfigError, match=r"^here: "):
         percent(value, "here")

@@ -40,7 +40,7 @@ def goes_back(given, plan, position, *, half, immediate):
     return world
 
 
-@bounded(200)
+@bounded(150)
 @given(briefs(), st.data(), st.booleans(), st.booleans())
 def test_the_way_back_from_any_position_ends_on_stable(given, data, half, immediate):
     plan = compiled(given)
@@ -49,7 +49,7 @@ def test_the_way_back_from_any_position_ends_on_stable(given, data, half, immedi
         goes_back(given, plan, position, half=half, immediate=immediate)
 
 
-@bounded(200)
+@bounded(150)
 @given(briefs(members=True, known=True), st.data(), st.booleans(), st.booleans())
 def test_the_way_back_of_plans_that_move_hosts(given, data, half, immediate):
     plan = compiled(given)
