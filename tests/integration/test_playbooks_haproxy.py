@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.progressive.delivery.examples.demo import load
 from ansible_collections.progressive.delivery.tests.integration.pool_rig import HaproxyShop, settled
 
 FOUR = {"web": ("web1", "web2", "web3", "web4")}
@@ -36,3 +39,136 @@ def test_rolling_over_two_haproxies_loses_no_request(tmp_path: Path) -> None:
             assert shop.states(number) == dict.fromkeys(shop.hosts, "up")
             assert len(set(shop.weights(number).values())) == 1
         assert shop.users().total > 100
+
+
+def test_rolling_with_a_sick_second_batch_takes_every_host_back_and_loses_no_request(tmp_path: Path) -> None:
+    with HaproxyShop(tmp_path, FOUR, balancers=2, knobs={"web2": {"2": {"healthy": False}}}) as shop:
+        rolling(shop)
+        shop.release["rollout_health"]["retries"] = 4
+        done = shop.run("rolling", "2")
+        settled()
+        assert done.status == 2 and (done.outcome, done.code) == ("rolled_back", 10), done.text
+        assert "web2" in done.message() and "503" in done.message()
+        assert shop.failures() == []
+        assert shop.versions == dict.fromkeys(shop.hosts, "1")
+        assert [deploy["host"] for deploy in shop.deploys if deploy["action"] == "deploy"][0] == "web1"
+        assert sorted(deploy["host"] for deploy in shop.deploys if deploy["action"] == "rollback") == ["web1", "web2", "web3"]
+        for deploy in shop.deploys:
+            assert all(status in ("DRAIN", "DOWN") and not sessions for status, sessions in deploy["seen"]), deploy
+        for number in range(2):
+            assert shop.states(number) == dict.fromkeys(shop.hosts, "up"), "nobody is left drained"
+
+
+SMALL = {"blue": ("web1", "web2", "web3"), "green": ("web4",)}
+
+
+def canary(shop: HaproxyShop, steps: list[dict[str, Any]]) -> None:
+    """A canary judged from HAProxy's own counters."""
+    shop.release["rollout_workload"]["pool"].update(stable="blue", canary="green")
+    provider = {"haproxy": {"endpoints": shop.sockets, "backend": "shop"}}
+    metric = {"name": "error-rate", "builtin": "error_rate", "failure_condition": "result > 0.05", "min_requests": 20}
+    shop.release.update(rollout_router=shop.router, rollout_steps=steps, rollout_analysis={"provider": provider, "interval": "1s", "metrics": [metric]})
+
+
+def test_a_small_canary_group_takes_hosts_over_and_every_share_is_measured(tmp_path: Path) -> None:
+    with HaproxyShop(tmp_path, SMALL) as shop:
+        canary(shop, [{"set_weight": 20}, {"bake": {"duration": "3s"}}, {"set_weight": 50}])
+        done = shop.run("canary", "2")
+        settled()
+        assert (done.status, done.outcome) == (0, "promoted"), done.text
+        assert shop.failures() == []
+        assert shop.versions == dict.fromkeys(shop.hosts, "2")
+        assert sorted(deploy["host"] for deploy in shop.deploys) == shop.hosts, "each host once"
+        asked = [share for share, _measured, _requests in shop.shares()]
+        rise = asked[: asked.index(100) + 1]
+        assert rise == sorted(rise) and {20, 50, 100} <= set(rise)
+        for share, measured, requests in shop.shares():
+            assert requests >= 60 and abs(share - measured) <= 5, (share, measured, requests)
+        assert shop.states() == dict.fromkeys(shop.hosts, "up")
+        assert shop.weights() == {"web1": 100, "web2": 100, "web3": 100, "web4": 0}, "home again, as configured"
+        assert shop.events("look"), "the metric was measured"
+
+
+def test_a_bad_canary_is_taken_back_by_haproxys_own_counters(tmp_path: Path) -> None:
+    with HaproxyShop(tmp_path, SMALL) as shop:
+        canary(shop, [{"set_weight": 20}, {"bake": {"duration": "30s"}}])
+        done = shop.run("canary", "failing")
+        ended = settled()
+        assert done.status == 2 and (done.outcome, done.code) == ("rolled_back", 10), done.text
+        assert "error-rate" in done.message()
+        assert shop.weights() == {"web1": 100, "web2": 100, "web3": 100, "web4": 0}
+        hurt = shop.failures()
+        assert hurt and all(failure["v"] == "failing" for failure in hurt), "stable failed nobody"
+        assert float(str(hurt[-1]["t"])) < ended - 0.3 and len(hurt) < 60
+        time.sleep(1)
+        assert shop.failures(ended) == []
+        assert {host: shop.versions[host] for host in ("web1", "web2", "web3")} == dict.fromkeys(("web1", "web2", "web3"), "1")
+
+
+def test_blue_green_by_a_map_and_back(tmp_path: Path) -> None:
+    with HaproxyShop(tmp_path, {"blue": ("web1", "web2"), "green": ("web3", "web4")}, by_map=True) as shop:
+        shop.release["rollout_workload"]["pool"].update(stable="blue", canary="green")
+        shop.release.update(rollout_router=shop.router)
+        live = shop.planes[0].folder / "live.map"
+        done = shop.run("blue_green", "2")
+        assert (done.status, done.outcome) == (0, "promoted"), done.text
+        assert live.read_text() == "shop green\n"
+        assert shop.versions == {"web1": "1", "web2": "1", "web3": "2", "web4": "2"}
+        assert {shop.answer(shop.urls[0])["version"] for _request in range(8)} == {"2"}
+
+        back = shop.run("rollback", "2")
+        settled()
+        assert (back.status, back.outcome, back.code) == (0, "rolled_back", 10), back.text
+        assert live.read_text() == "shop blue\n"
+        assert {shop.answer(shop.urls[0])["version"] for _request in range(8)} == {"1"}
+        assert len(shop.deploys) == 2, "the way back is a switch, not a deploy"
+        assert shop.failures() == []
+
+
+def test_a_dead_haproxy_is_named_before_anything_changes_and_in_the_middle(tmp_path: Path) -> None:
+    with HaproxyShop(tmp_path, FOUR, balancers=2) as shop:
+        rolling(shop)
+        shop.planes[1].stop()
+        refused = shop.run("rolling", "2")
+        assert refused.status == 2 and len(refused.failures) == 1, refused.text
+        assert shop.planes[1].socket in refused.message() and "\n" not in refused.message()
+        assert not shop.deploys and shop.states() == dict.fromkeys(shop.hosts, "up") and not shop.stored("record")
+
+        shop.planes[1].start()
+        began = settled()
+        running = shop.begin("rolling", "2")
+        shop.until(lambda: shop.deploys, running, "the first deploy")
+        shop.planes[1].kill()
+        done = running.end()
+        settled()
+        assert "Traceback" not in done.text
+        assert done.status == 2 and (done.outcome, done.code) == ("partial", 15), done.text
+        assert "\n" not in done.message().strip()
+        assert shop.planes[1].socket in done.message() and done.message().count(shop.planes[1].socket) <= 2
+        assert {version for host, version in shop.versions.items() if shop.states()[host] == "up"} == {"1"}, "only stable serves"
+        felt = [entry for entry in load.entries(shop.log(0)) if float(str(entry["t"])) > began]
+        assert {(entry["s"], entry.get("v")) for entry in felt} == {(200, "1")}, "the one that answers lost nothing, and nobody met a half release"
+
+
+def test_a_socket_on_another_host_is_spoken_to_there_with_that_hosts_python(tmp_path: Path) -> None:
+    python = another_python()
+    with HaproxyShop(tmp_path, {"blue": ("web1", "web2"), "green": ("web3", "web4")}) as shop:
+        shop.release["rollout_workload"]["pool"].update(stable="blue", canary="green")
+        shop.release.update(rollout_router={"haproxy": {**shop.router["haproxy"], "hosts": ["lb1"]}})
+        shop.inventory["lb1"] = {"ansible_connection": "local", "ansible_python_interpreter": python}
+        done = shop.run("blue_green", "2", "-vvv")
+        settled()
+        assert (done.status, done.outcome) == (0, "promoted"), done.text
+        assert f"{python} " in done.text, "no module ran there"
+        assert shop.weights() == {"web1": 0, "web2": 0, "web3": 100, "web4": 100}
+        assert shop.failures() == []
+
+
+def another_python() -> str:
+    """An interpreter of another version than the tests': the oldest one that modules run on, as far as the machine has it."""
+    script = Path(__file__).parents[1] / "tools" / "pythons.sh"
+    listed = [line.split(" ", 2) for line in subprocess.run(["sh", str(script)], capture_output=True, text=True, check=True).stdout.splitlines()]
+    own = ".".join(map(str, sys.version_info[:2]))
+    others = sorted((tuple(map(int, version.split("."))), path) for version, _venv, path in listed if version != own)
+    assert others, f"this machine has no Python but {own}: install another one, 3.9 or later"
+    return str(others[0][1])
