@@ -17,6 +17,7 @@ description:
   - Colours are used on a terminal only. E(NO_COLOR), E(ANSIBLE_NOCOLOR) and E(ANSIBLE_FORCE_COLOR) are respected. With the locale C only ASCII is written.
   - When the run ends while the release is still open, the commands that resume it and abort it are printed last.
   - It works beside any stdout callback. Beside one that prints JSON its lines go to standard error.
+  - Set as the stdout callback itself (E(ANSIBLE_STDOUT_CALLBACK)) it shows the release and what failed, and nothing else of Ansible's own lines.
 requirements:
   - enabled with C(callbacks_enabled = progressive.delivery.progress) in ansible.cfg, or by E(ANSIBLE_CALLBACKS_ENABLED)
 """
@@ -49,6 +50,7 @@ class CallbackModule(CallbackBase):
         self._printed: dict[str, list[str]] = {}
         self._last: dict[str, Note] = {}
         self._process = os.getpid()
+        self._alone = self.CALLBACK_NAME == C.DEFAULT_STDOUT_CALLBACK
         atexit.register(self._at_exit)
 
     def v2_runner_on_ok(self, result: Any) -> None:
@@ -56,6 +58,27 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         self._guarded(result)
+        if self._alone and not ignore_errors:
+            self._failure(result, "failed")
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        if self._alone:
+            self._failure(result, "unreachable")
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """A play over no hosts is an ordinary part of a release."""
+
+    def _failure(self, result: Any, how: str) -> None:
+        """What failed, in one line, where no other callback says it: unless the tree has just said the same."""
+        found = result.result if hasattr(result, "result") else result._result
+        task, host = (result.task, result.host) if hasattr(result, "result") else (result._task, result._host)
+        message = str(found.get("msg") or found.get("stderr") or "no message").strip()
+        reason = message.split(": ", 1)[-1]
+        if any(reason and reason in line for lines in self._printed.values() for line in lines):
+            return
+        mark = "\u2718" if _unicode() else "x"
+        for line in f"{mark} {task.get_name()} {how} on {host}: {message}".splitlines():
+            self._display.display(line, color=C.COLOR_ERROR, stderr=True)
 
     def _guarded(self, result: Any) -> None:
         """A release must never fail because it could not be shown."""

@@ -84,9 +84,15 @@ class MissingDependency(DeliveryError):
         )
 
 
+MANY = 12
+"""Known names beyond which a list of them helps nobody who has a suggestion."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> ConfigError:
     """The error for a name that is not one of the known ones, with a suggestion where one is close."""
     names = sorted(known)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     hint = f"Did you mean {close[0]}? " if close else ""
+    if close and len(names) > MANY:
+        return ConfigError(f"unknown {kind} {str(name)!r}", where=where, do=hint.strip())
     return ConfigError(f"unknown {kind} {str(name)!r}", where=where, do=f"{hint}(known: {', '.join(names) or 'none'})")

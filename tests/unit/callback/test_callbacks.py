@@ -163,3 +163,23 @@ def test_beside_json_on_stdout_the_lines_go_to_stderr(tmp_path: Path) -> None:
     done = run(tmp_path, [says(note(log))], **more)
     assert json.loads(done.stdout) == {"ok": {"localhost": 1}}, done.stdout
     assert "2.4.0 \u2192 2.4.1" in done.stderr
+
+
+def test_alone_it_shows_the_release_and_what_failed_and_nothing_else(tmp_path: Path) -> None:
+    log = journal(tmp_path / "journal.jsonl", scenarios.running())
+    broken = {"name": "Plan", "ansible.builtin.fail": {"msg": "rollout_router.haproxi: unknown router"}}
+    done = run(tmp_path, [says(note(log)), broken], ANSIBLE_STDOUT_CALLBACK="progressive.delivery.progress", ANSIBLE_CALLBACKS_ENABLED="progressive.delivery.gitlab")
+    assert done.returncode == 2
+    assert "PLAY" not in done.stdout and "TASK" not in done.stdout
+    assert done.stdout.count("shop 2.4.0 \u2192 2.4.1   canary") == 1
+    [said] = [line for line in done.stderr.splitlines() if "haproxi" in line]
+    assert said.startswith("\u2718 Plan failed on localhost: ")
+
+
+def test_alone_it_does_not_repeat_a_reason_that_the_tree_has_said(tmp_path: Path) -> None:
+    log = journal(tmp_path / "journal.jsonl", scenarios.rolled_back())
+    reason = j.parse(log.read_text(encoding="utf-8")).outcome.reason
+    ending = {"name": "The outcome", "ansible.builtin.fail": {"msg": f"rolled_back: {reason}"}}
+    done = run(tmp_path, [says(note(log)), ending], ANSIBLE_STDOUT_CALLBACK="progressive.delivery.progress", ANSIBLE_CALLBACKS_ENABLED="progressive.delivery.gitlab")
+    assert done.returncode == 2
+    assert "The outcome" not in done.stderr
