@@ -19,7 +19,7 @@ BAKE = 2
 @pytest.fixture
 def baking(site: Site) -> Site:
     """A release with a long bake at 20 % and a lease that is soon given up for lost."""
-    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "40s"}, rollout_analysis=ANALYSIS, rollout_lease={"ttl": "6s"})
+    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "10m"}, rollout_analysis=ANALYSIS, rollout_lease={"ttl": "6s"})
     return site
 
 
