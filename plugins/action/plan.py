@@ -19,6 +19,7 @@ class ActionModule(DeliveryAction):
     """Adds what only the controller sees: the release's variables, the inventory's groups and the hosts' addresses."""
 
     verb = plan
+    ships = False
 
     def prepare(self, params: dict[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
         if params["variables"] is None:

@@ -9,3 +9,4 @@ from ansible_collections.progressive.delivery.plugins.plugin_utils.base_action i
 
 class ActionModule(DeliveryAction):
     verb = rollback
+    ships = False

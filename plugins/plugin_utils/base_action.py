@@ -18,7 +18,7 @@ from typing import Any, Optional
 
 from ansible import __version__ as ansible_version
 from ansible import constants as C
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -31,7 +31,7 @@ from ..module_utils.entry.module import who
 from ..module_utils.entry.run import Run
 from .farewell import remember
 from .lifeline import Lifeline
-from .remote import Remote
+from .remote import Remote, same_python
 
 DISPLAY = Display()
 
@@ -43,6 +43,8 @@ class DeliveryAction(ActionBase):
     """Runs ``verb`` in-process. Subclasses name the verb, and may add to its parameters what only a controller knows."""
 
     verb: ModuleType
+    ships = True
+    """Whether the verb by itself belongs on the task's host: its sockets and files are there. With a release it coordinates, here."""
     _supports_check_mode = True
     _supports_async = False
     _requires_connection = False
@@ -52,6 +54,8 @@ class DeliveryAction(ActionBase):
         task_vars = task_vars or {}
         arguments = self.validate_argument_spec(argument_spec(self.verb.OPTIONS))[1]
         params = {**dict.fromkeys(self.verb.OPTIONS), **given(arguments)}
+        if self.ships and not params.get("release") and not self.is_here(task_vars):
+            return self.shipped(task_vars)
         with Lifeline().held() as lifeline:
             context = self.context(task_vars, lifeline)
             try:
@@ -66,6 +70,18 @@ class DeliveryAction(ActionBase):
                 # Returned, not raised: failed_when has no say over what is raised, and -vvv would print a traceback.
                 return {"failed": True, "changed": False, "msg": self.explained(error), "error": type(error).__name__,
                         "outcome": outcome.value, "code": outcome.code}
+
+    def is_here(self, task_vars: Mapping[str, Any]) -> bool:
+        """Whether this very process can do what the module would do on the task's host."""
+        interpreter = str(self._templar.template(task_vars.get("ansible_python_interpreter") or ""))
+        return self._connection.transport == "local" and not self._play_context.become and same_python(interpreter)
+
+    def shipped(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The module half's result. A host that does not answer fails the task, because no rescue runs for an unreachable one."""
+        try:
+            return dict(self._execute_module(task_vars=task_vars))
+        except AnsibleConnectionFailure as error:
+            return {"failed": True, "changed": False, "msg": f"{task_vars.get('inventory_hostname', 'the host')} cannot be reached: {error}"}
 
     def prepare(self, params: dict[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The verb's parameters, with what the controller knows of the inventory."""

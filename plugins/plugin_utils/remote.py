@@ -66,9 +66,12 @@ class Remote:
 
 def is_here(host: Host) -> bool:
     """Whether this very process can do what a module on ``host`` would do."""
-    interpreter = str(host.variables.get("ansible_python_interpreter") or "")
-    same = not interpreter or interpreter.startswith("auto") or os.path.realpath(interpreter) == os.path.realpath(sys.executable)
-    return host.transport == "local" and not host.variables.get("ansible_become") and same
+    return host.transport == "local" and not host.variables.get("ansible_become") and same_python(str(host.variables.get("ansible_python_interpreter") or ""))
+
+
+def same_python(interpreter: str) -> bool:
+    """Whether a host's interpreter setting means our own Python, or none is set."""
+    return not interpreter or interpreter.startswith("auto") or os.path.realpath(interpreter) == os.path.realpath(sys.executable)
 
 
 class RemoteRouter:

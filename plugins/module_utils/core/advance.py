@@ -87,13 +87,17 @@ def advance(record: Record, seen: Seen | None, now: str) -> tuple[Record, Decisi
         record = _done(record, now)
     elif record.back and seen.result is not Result.FAILED:
         pass  # asked to go back, and on the way already
-    elif record.back and step.kind is Kind.DEPLOY and seen.hosts:
+    elif record.back and seen.hosts and _redeployed(record, seen):
         record = _done(_left_behind(record, seen), now)
     elif record.back:
         record = replace(record, outcome=Outcome.PARTIAL, reason=f"{record.reason}; then the way back failed: {seen.reason}")
     elif record.promoted:
         # The new version is stable already; what is left is tidying. Going back now is a rollback, and somebody's decision.
         record = replace(record, outcome=Outcome.PARTIAL, reason=f"promoted, but then: {seen.reason}")
+    elif _in_budget(record, seen):
+        record = _done(_given_up(record, seen), now)
+    elif record.plan.on_failure == "hold" and seen.result is Result.FAILED:
+        record = replace(record, outcome=Outcome.HELD, reason=seen.reason)
     else:
         record = _turn(record, seen)
     return record, decision(record)
@@ -115,7 +119,8 @@ def _done(record: Record, now: str) -> Record:
         entry = Good(record.release.version, record.plan.after, record.release.id, now)
         kept = tuple(good for good in record.good if good.version != entry.version)
         stable = Stable(record.plan.after, record.release.version)
-        record = replace(record, promoted=True, slots={**record.slots, entry.slot: entry.version}, stable=stable, good=(*kept, entry)[-10:])
+        slots = record.slots if record.lost else {**record.slots, entry.slot: entry.version}
+        record = replace(record, promoted=True, slots=slots, stable=stable, good=(*kept, entry)[-10:])
     return _end_if_walked(record)
 
 
@@ -127,17 +132,49 @@ def _slots_without(record: Record, step: Step) -> dict[str, str]:
 
 def _whole_slot(record: Record, step: Step) -> dict[str, str]:
     """The slot that holds one version once this deploy is done: known only where all of its hosts got it."""
+    if record.lost:
+        return {}
     return {step.track: step.version} if set(step.hosts) >= set(record.plan.home.get(step.track, ())) else {}
 
 
 def _turn(record: Record, seen: Seen) -> Record:
     """Begin the way back. It ends as partial when hosts were changed and nobody knows what ran there before."""
-    steps, ending, reason = way_back(record.plan, record.position, immediate=seen.immediate), ENDINGS[seen.result], seen.reason
+    failed = (*record.lost, *seen.hosts) if record.plan.on_failure == "rollback_failed" and seen.result is Result.FAILED else ()
+    steps, ending, reason = way_back(record.plan, record.position, immediate=seen.immediate, only=failed), ENDINGS[seen.result], seen.reason
+    if failed:
+        ending, reason = Outcome.PARTIAL, f"{reason}; only {short(failed)} went back, the hosts before keep {record.plan.version}"
     gone = lost(record.plan, record.position)
     if gone:
         ending, reason = Outcome.PARTIAL, f"{reason}; {short(gone)} cannot be taken back, because the version before is not known".lstrip("; ")
     record = replace(record, back=True, way_back=steps, turned_at=record.position, position=0, applied=None, ending=ending, reason=reason)
     return _end_if_walked(record)
+
+
+def _in_budget(record: Record, seen: Seen) -> bool:
+    """Whether the hosts that failed may be left behind while the others go on. Counted over the whole run."""
+    step = record.steps[record.position]
+    if record.back or seen.result is not Result.FAILED or not seen.hosts or step.kind not in (Kind.DEPLOY, Kind.HEALTH):
+        return False
+    return len({*record.lost, *seen.hosts}) <= min(record.plan.max_failed, record.plan.full_load - 1)
+
+
+def _given_up(record: Record, seen: Seen) -> Record:
+    """Hosts that failed within the budget stay out of rotation. Steps keep their places, since a loop over them is under way."""
+    gone = {*record.lost, *seen.hosts}
+    ahead = tuple(
+        replace(step, hosts=tuple(host for host in step.hosts if host not in gone)) if step.kind in (Kind.HEALTH, Kind.JOIN) else step
+        for step in record.plan.steps[record.position + 1 :]
+    )
+    plan = replace(record.plan, steps=(*record.plan.steps[: record.position + 1], *ahead))
+    said = shortened("; ".join(filter(None, [record.reason, f"{short(seen.hosts)} stay out of rotation: {seen.reason}"])))
+    return replace(record, plan=plan, lost=tuple(sorted(gone)), reason=said)
+
+
+def _redeployed(record: Record, seen: Seen) -> bool:
+    """Whether the hosts that failed are ones that the way back itself changes; stable hosts that were never touched are not."""
+    walked = record.way_back[: record.position + 1]
+    changed = {host for step in walked if step.kind is Kind.DEPLOY for host in step.hosts}
+    return record.way_back[record.position].kind in (Kind.DEPLOY, Kind.HEALTH) and set(seen.hosts) <= changed
 
 
 def _left_behind(record: Record, seen: Seen) -> Record:

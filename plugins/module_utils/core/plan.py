@@ -94,7 +94,8 @@ class Plan:
 
     ``stable`` and ``candidate`` are slot names: which slot carries the traffic at the start, and which receives the new version.
     ``start`` are the routes at the start, ``home`` the tracks as the inventory has them, ``full_load`` the number of
-    hosts that carried all traffic. ``after`` is the slot that is stable once promoted.
+    hosts that carried all traffic. ``max_failed`` hosts may fail over the whole run before ``on_failure`` (rollback_all,
+    rollback_failed or hold) says what happens. ``after`` is the slot that is stable once promoted.
     """
 
     strategy: str
@@ -107,9 +108,9 @@ class Plan:
     previous: str = ""
     home: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     full_load: int = 0
+    max_failed: int = 0
+    on_failure: str = "rollback_all"
     notes: tuple[str, ...] = ()
-    batches: tuple[str, ...] = ()
-    taken: tuple[str, ...] = ()  # hosts that were taken from the stable slot for the candidate (filled while rolling back)
 
     @property
     def digest(self) -> str:

@@ -112,7 +112,8 @@ class Record:
 
     ``position`` is the next step to do, in ``plan.steps`` or, while ``back``, in ``way_back``; ``turned_at`` is where forward
     ended. ``intent`` is the index of the step that may have begun, ``applied`` the last one known to be done. ``ending`` is what
-    the outcome will be once the way back is walked. ``reason`` is one sentence. ``slots`` is the version that a whole slot is
+    the outcome will be once the way back is walked. ``reason`` is one sentence. ``lost`` are hosts that failed within the budget and
+    stay out of rotation. ``slots`` is the version that a whole slot is
     known to hold, so that a rollback need not deploy what is still there. ``counters`` are what the data plane had counted
     when the release began.
     """
@@ -130,7 +131,7 @@ class Record:
     ending: Optional[Outcome] = None
     outcome: Optional[Outcome] = None
     reason: str = ""
-    decided: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
     stable: Optional[Stable] = None
     slots: Mapping[str, str] = field(default_factory=dict)
     good: tuple[Good, ...] = ()

@@ -50,6 +50,9 @@ def run(tmp_path: Path, tasks: list[dict[str, Any]], **more: str) -> subprocess.
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())  # carriage returns kept as they are
 
 
+ALONE = {"ANSIBLE_STDOUT_CALLBACK": "progressive.delivery.progress", "ANSIBLE_CALLBACKS_ENABLED": "progressive.delivery.gitlab"}
+
+
 def says(value: dict[str, Any], name: str = "checkpoint", **more: Any) -> dict[str, Any]:
     """A task whose result holds ``value`` under the key the callbacks look for."""
     return {"name": name, "ansible.builtin.debug": {"var": "progressive_delivery"}, "vars": {"progressive_delivery": value}, **more}
@@ -168,7 +171,7 @@ def test_beside_json_on_stdout_the_lines_go_to_stderr(tmp_path: Path) -> None:
 def test_alone_it_shows_the_release_and_what_failed_and_nothing_else(tmp_path: Path) -> None:
     log = journal(tmp_path / "journal.jsonl", scenarios.running())
     broken = {"name": "Plan", "ansible.builtin.fail": {"msg": "rollout_router.haproxi: unknown router"}}
-    done = run(tmp_path, [says(note(log)), broken], ANSIBLE_STDOUT_CALLBACK="progressive.delivery.progress", ANSIBLE_CALLBACKS_ENABLED="progressive.delivery.gitlab")
+    done = run(tmp_path, [says(note(log)), broken], **ALONE)
     assert done.returncode == 2
     assert "PLAY" not in done.stdout and "TASK" not in done.stdout
     assert done.stdout.count("shop 2.4.0 \u2192 2.4.1   canary") == 1
@@ -180,6 +183,6 @@ def test_alone_it_does_not_repeat_a_reason_that_the_tree_has_said(tmp_path: Path
     log = journal(tmp_path / "journal.jsonl", scenarios.rolled_back())
     reason = j.parse(log.read_text(encoding="utf-8")).outcome.reason
     ending = {"name": "The outcome", "ansible.builtin.fail": {"msg": f"rolled_back: {reason}"}}
-    done = run(tmp_path, [says(note(log)), ending], ANSIBLE_STDOUT_CALLBACK="progressive.delivery.progress", ANSIBLE_CALLBACKS_ENABLED="progressive.delivery.gitlab")
+    done = run(tmp_path, [says(note(log)), ending], **ALONE)
     assert done.returncode == 2
     assert "The outcome" not in done.stderr

@@ -22,11 +22,11 @@ from ..units import show_percent
 from .brief import Brief, StepSpec
 from .transfer import Sides, move, short, transfer
 
-DEFAULT_WEIGHTS = (5, 20, 50, 100)
+DEFAULT_WEIGHTS = (Fraction(5), Fraction(20), Fraction(50), Fraction(100))
 DEFAULT_BAKE = 300.0
 
 
-def default_steps(weights: tuple[Fraction, ...] = tuple(Fraction(weight) for weight in DEFAULT_WEIGHTS), bake: float = DEFAULT_BAKE,
+def default_steps(weights: tuple[Fraction, ...] = DEFAULT_WEIGHTS, bake: float = DEFAULT_BAKE,
                   where: str = "the default steps") -> tuple[StepSpec, ...]:
     """Each weight with a bake after it. ``where``: the option that the weights come from."""
     result: list[StepSpec] = []

@@ -60,6 +60,7 @@ def compile_plan(brief: Brief) -> Plan:
     plan = Plan(
         strategy=brief.strategy, version=brief.version, previous=brief.previous, stable=brief.live, candidate=candidate, after=after,
         start=brief.start, steps=tuple(_with_hooks(brief, steps)), home=dict(brief.home), full_load=len(brief.home[brief.live]),
+        max_failed=brief.options.get("max_failed", 0), on_failure=brief.options.get("on_failure", "rollback_all"),
     )
     if len(plan.steps) > MOST_STEPS:
         raise ConfigError(f"the plan has {len(plan.steps)} steps, more than {MOST_STEPS}", where="rollout_strategy",
@@ -67,18 +68,19 @@ def compile_plan(brief: Brief) -> Plan:
     return replace(plan, notes=tuple(_notes(brief, plan)))
 
 
-def way_back(plan: Plan, position: int, *, immediate: bool = False) -> tuple[Step, ...]:
+def way_back(plan: Plan, position: int, *, immediate: bool = False, only: tuple[str, ...] = ()) -> tuple[Step, ...]:
     """Steps that restore the stable version after ``plan.steps[:position]`` were done and ``plan.steps[position]`` perhaps half.
 
     Stable capacity comes before traffic: hosts that were taken from stable are taken home batch by batch, as fast as capacity
     allows. ``immediate`` moves all traffic first, for a candidate that is worse than too little capacity. Hosts whose previous
     version is unknown cannot be restored (:func:`lost`): they stay out of rotation as long as others of stable serve.
+    ``only`` restores just these hosts of a rolling update.
     """
     begun = plan.steps[: position + 1]
     if not any(step.kind is Kind.DEPLOY or step.kind in TRAFFIC for step in begun):
         return ()
     if plan.strategy in IN_PLACE or plan.candidate == plan.stable:
-        return tuple(_back_in_place(plan, begun))
+        return tuple(_back_in_place(plan, begun, only))
     return tuple(_back_to_stable(plan, position, begun, immediate))
 
 
@@ -132,17 +134,18 @@ def _back_to_stable(plan: Plan, position: int, begun: tuple[Step, ...], immediat
     return steps
 
 
-def _back_in_place(plan: Plan, begun: tuple[Step, ...]) -> list[Step]:
-    touched = _touched(begun)
+def _back_in_place(plan: Plan, begun: tuple[Step, ...], only: tuple[str, ...] = ()) -> list[Step]:
+    touched = [host for host in _touched(begun) if not only or host in only]
     health = any(step.kind is Kind.HEALTH for step in plan.steps)
     routed = any(step.kind in TRAFFIC for step in plan.steps)
     drained = _drained(begun)
     result = [Step(f"join {short(drained)}", Kind.JOIN, hosts=drained, track=plan.stable)] if drained else []
     if not plan.previous:
         return result
-    batches = [step.hosts for step in begun if step.kind is Kind.DEPLOY]
+    batches = [tuple(host for host in step.hosts if host in touched) for step in begun if step.kind is Kind.DEPLOY]
     if not routed:
-        return [step for hosts in batches for step in move(hosts, plan.stable, plan.previous, health=health, drain=False) if step.kind is not Kind.JOIN]
+        moves = [step for hosts in batches if hosts for step in move(hosts, plan.stable, plan.previous, health=health, drain=False)]
+        return [step for step in moves if step.kind is not Kind.JOIN]
     joined = {host for step in begun[:-1] if step.kind is Kind.JOIN for host in step.hosts}
     # Hosts that are out of rotation come first: they cost capacity and nobody is on them.
     away = tuple(host for host in touched if host not in joined)

@@ -49,6 +49,8 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     current = Run.open(params["release"], context)
     if not current.is_at(params.get("step")) or current.step is None:
         return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
+    if not current.step.hosts:
+        return {"changed": False, "seen": seen(current, Result.DONE)}  # all of them were given up before
     wanted = parsed(current.spec["health"], "rollout_health")
     targets = targets_of(current.spec, current.step.hosts)
 
@@ -70,7 +72,9 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     current.event("health", step=current.index, seconds=found["seconds"], targets={
         name: {"healthy": target["healthy"], "attempts": target["attempts"], "error": target["last_error"], "latency_ms": target["latency_ms"]}
         for name, target in found["targets"].items()})
-    return {"changed": False, **found, "seen": seen(current, Result.DONE if result.healthy else Result.FAILED, "" if result.healthy else found["summary"])}
+    if result.healthy:
+        return {"changed": False, **found, "seen": seen(current, Result.DONE)}
+    return {"changed": False, **found, "seen": seen(current, Result.FAILED, found["summary"], hosts=found["unhealthy"])}
 
 
 def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -79,7 +83,8 @@ def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:
     slot = record.stable.slot if record is not None and record.stable is not None else "stable"
     findings: list[str] = []
     good = True
-    hosts = tuple((spec.get("hosts") or {}).get(slot, ()))
+    given_up = record.lost if record is not None else ()
+    hosts = tuple(host for host in (spec.get("hosts") or {}).get(slot, ()) if host not in given_up)
     if spec.get("router"):
         tracks = {name: tuple(names) for name, names in (spec.get("hosts") or {}).items()} if record is None else tracks_of(record.routes, spec)
         weight = build.router(spec["router"], tracks, context).read().weight(slot)

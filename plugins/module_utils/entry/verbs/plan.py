@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from ...clients.version import over_http
 from ...core.codec import encode
 from ...core.diff import changes
 from ...core.errors import ConfigError, Unavailable
@@ -63,7 +64,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
             raise ConfigError(f"no release of {spec['name']} was ever begun", where="rollout_name", do="Start one with the rollout playbook.")
         plan = record.plan
     else:
-        plan = _compile(spec, record, hosts, by_hosts, build.router(spec["router"], hosts, context) if spec.get("router") else None)
+        plan = _compile(release, record, hosts, by_hosts, build.router(spec["router"], hosts, context) if spec.get("router") else None)
     if params["probe"]:
         _check_metrics(spec, metrics, plan)
     release["plan"] = encode(plan)
@@ -98,12 +99,29 @@ def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str,
         capabilities = router.capabilities
         live = _live(router.read(), live, record)
     stable = record.stable if record else None
-    previous = (stable.version if stable else "") or spec.get("previous_version") or ""
+    previous = (stable.version if stable else "") or spec.get("previous_version") or _told(spec, hosts, live)
     first = previous == "none"
     spare = next((slot for slot in hosts if slot != live), live)
     present = record is not None and record.slots.get(spare) == spec["version"] and spec.get("purpose") == "rollback"
     made = build.brief(spec, hosts, live=live, previous="" if first else previous, first=first, by_hosts=by_hosts, present=present, capabilities=capabilities)
     return compile_plan(made)
+
+
+def _told(spec: Mapping[str, Any], hosts: Mapping[str, tuple[str, ...]], live: str) -> str:
+    """The version that all hosts of the live slot say they run, where they can be asked over HTTP; '' when they differ or do not answer."""
+    [(kind, options)] = spec["workload"].items()
+    url = (options.get("version_from") or {}).get("http")
+    if not url:
+        return ""
+
+    def ask(host: str) -> str:
+        try:
+            return over_http(url.replace("${host}", host).replace("${address}", (spec.get("addresses") or {}).get(host) or host)).strip()
+        except Unavailable:
+            return ""
+
+    tracks = WORKLOADS[kind]({live: hosts[live]}, ask).read()
+    return str(tracks[live].version)
 
 
 def _live(now: Routes, recorded: str, record: Optional[Record]) -> str:

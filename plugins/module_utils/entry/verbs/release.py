@@ -78,7 +78,7 @@ def checkpoint(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         if not given:
             return what_next(current, in_pool=params["in_pool"])
         report = Seen(int(given["step"]), Result(given["result"]), str(given.get("reason") or ""), back=bool(given.get("back")),
-                      immediate=current.spec.get("abort") == "immediate", verdict=given.get("verdict") or {})
+                      immediate=current.spec.get("abort") == "immediate", verdict=given.get("verdict") or {}, hosts=tuple(given.get("hosts") or ()))
     if not current.is_at(report.step, report.back):
         return what_next(current, in_pool=params["in_pool"])
     step, index, label = current.doing, current.index, current.label

@@ -5,25 +5,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...clients.web import fetch
-from ...core.errors import ConfigError, Unavailable
-from ...core.options import Options
+from ...clients.version import READERS
+from ...core.errors import ConfigError
+from ...core.options import Option, Options
 from ..catalog import WORKLOADS
 from ..context import Context
 
 OPTIONS: Options = {
     "version_from": replace(WORKLOADS["pool"].OPTIONS["version_from"], required=True),
+    "address": Option("str", "What C(${address}) in an address means. Default: the loopback.", default="127.0.0.1"),
+    "host": Option("str", "What C(${host}) in an address means.", default="localhost"),
 }
-
-TIMEOUT = 5.0
-"""Longest wait for an answer, in seconds."""
 
 
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -32,49 +28,6 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if len(given) != 1:
         raise ConfigError("exactly one of http, command, file and symlink is wanted", where="version_from")
     [(kind, value)] = given.items()
+    if kind == "http":
+        value = value.replace("${address}", params["address"]).replace("${host}", params["host"])
     return {"changed": False, "version": READERS[kind](value).strip()}
-
-
-def _http(url: str) -> str:
-    reply = fetch(url, connect_timeout=TIMEOUT, read_timeout=TIMEOUT)
-    text = reply.body.decode("utf-8", "replace").strip()
-    if not 200 <= reply.status < 300:
-        raise Unavailable(f"the version was asked for and the answer is {reply.status}", where=url)
-    if text.startswith("{"):
-        try:
-            return str(json.loads(text)["version"])
-        except (KeyError, ValueError):
-            raise Unavailable("the answer holds no version", where=url, do='It is {"version": ...} or plain text.') from None
-    return text
-
-
-def _command(argv: list[str]) -> str:
-    try:
-        done = subprocess.run([str(item) for item in argv], capture_output=True, timeout=TIMEOUT, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"the version command failed: {error}", where=" ".join(argv)) from None
-    if done.returncode != 0:
-        raise Unavailable(f"the version command ended with {done.returncode}", where=" ".join(argv))
-    return done.stdout.decode("utf-8", "replace")
-
-
-def _file(path: str) -> str:
-    try:
-        with open(os.path.expanduser(path), encoding="utf-8", errors="replace") as handle:
-            return handle.read(4096)
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise Unavailable(f"the version cannot be read: {error.strerror}", where=path) from None
-
-
-def _symlink(path: str) -> str:
-    try:
-        return os.path.basename(os.readlink(os.path.expanduser(path)).rstrip("/"))
-    except FileNotFoundError:
-        return ""
-    except OSError:
-        raise ConfigError("that is not a link", where=path) from None
-
-
-READERS: dict[str, Callable[[Any], str]] = {"http": _http, "command": _command, "file": _file, "symlink": _symlink}

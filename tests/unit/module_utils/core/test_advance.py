@@ -62,7 +62,7 @@ reports = st.builds(Seen, step=st.integers(-2, 60), result=st.sampled_from(Resul
                     immediate=st.booleans(), verdict=st.sampled_from([{}, {"phase": "failed"}]))
 
 
-@bounded(150)
+@bounded(100)
 @given(records(), st.one_of(st.none(), reports))
 def test_any_report_on_any_record_gives_a_decision_and_always_the_same(record, seen):
     after, decided = advance(record, seen, NOW)
@@ -73,7 +73,7 @@ def test_any_report_on_any_record_gives_a_decision_and_always_the_same(record, s
     assert decided == decision(after)
 
 
-@bounded(150)
+@bounded(100)
 @given(records(), reports)
 def test_only_a_report_about_the_current_step_changes_anything(record, seen):
     after, _decided = advance(record, seen, NOW)
@@ -89,7 +89,7 @@ def test_only_a_report_about_the_current_step_changes_anything(record, seen):
         assert record.steps[record.position].kind is Kind.PROMOTE and seen.result is Result.DONE
 
 
-@bounded(150)
+@bounded(100)
 @given(records(), st.sampled_from(Result))
 def test_a_bad_report_never_leads_to_promoted(record, result):
     if record.outcome is not None or record.position >= len(record.steps) or result is Result.DONE or result in STOPS or record.promoted:
@@ -141,7 +141,7 @@ def test_every_sequence_of_up_to_six_results(strategy, more):
     everything(record_of(plan), 6, {})
 
 
-@bounded(100)
+@bounded(60)
 @given(briefs(), breaks, st.sampled_from([None, *TURNS]), st.integers(0, 40), st.booleans())
 def test_a_run_that_stops_anywhere_and_is_taken_up_from_json_ends_like_one_that_does_not(given, stops, turn, turn_at, immediate):
     plan = compiled(given)

@@ -31,7 +31,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
 junk = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3))
 
 
-@bounded(300)
+@bounded(150)
 @given(steps)
 def test_a_step_survives_json(step):
     assert decode(Step, json.loads(json.dumps(encode(step)))) == step
@@ -45,7 +45,7 @@ def test_routes_survive_json_and_still_sum_to_100(share):
     assert again == routes and sum(again.weights.values()) == 100
 
 
-@bounded(300)
+@bounded(150)
 @given(st.sampled_from([Step, Plan, Record, Routes]), junk)
 def test_junk_is_a_config_error_or_nothing_at_all(kind, value):
     with contextlib.suppress(ConfigError):

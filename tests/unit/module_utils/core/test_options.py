@@ -173,7 +173,7 @@ junk = st.recursive(
 )
 
 
-@bounded(600)
+@bounded(200)
 @given(st.dictionaries(st.sampled_from(list(TABLE)), junk, max_size=5))
 def test_junk_is_refused_in_one_way(value):
     try:
@@ -186,7 +186,7 @@ def test_junk_is_refused_in_one_way(value):
     assert refused.where.startswith("here") and len(str(refused)) < 1000
 
 
-@bounded(300)
+@bounded(100)
 @given(st.text(max_size=12))
 def test_a_name_never_holds_what_a_command_or_a_path_could_mean(text):
     if NAME.match(text):

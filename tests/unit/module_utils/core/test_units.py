@@ -144,7 +144,7 @@ def test_no_percentages(value):
         percent(value, "here")
 
 
-@bounded(200)
+@bounded(100)
 @given(st.decimals(0, 100, places=4))
 def test_a_percentage_survives_the_plain_form(value):
     number = percent(str(value))
@@ -162,7 +162,7 @@ def test_no_counts(value):
         count_or_percent(value, 10, round_up=True, where="here")
 
 
-@bounded(500)
+@bounded(100)
 @given(scalars)
 def test_anything_is_read_or_refused_in_one_way(value):
     for read in (duration, percent, lambda item: count_or_percent(item, 7, round_up=True)):
@@ -171,7 +171,7 @@ def test_anything_is_read_or_refused_in_one_way(value):
             assert math.isfinite(found) and found >= 0
 
 
-@bounded(200)
+@bounded(100)
 @given(st.integers(0, 4_000_000_000_000))
 def test_times_survive_their_text(millis):
     assert round(from_iso(iso(millis / 1000)) * 1000) == pytest.approx(millis, abs=1)

@@ -399,7 +399,7 @@ nested = st.recursive(
 )
 
 
-@bounded(250)
+@bounded(150)
 @given(st.sampled_from(sorted(SPEC)), nested)
 def test_junk_in_any_variable_is_refused_or_fits(name, value):
     with contextlib.suppress(ConfigError):
