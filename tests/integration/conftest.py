@@ -5,4 +5,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.progressive.delivery.tests.matrix.conftest import site  # noqa: F401  a fixture
+from ansible_collections.progressive.delivery.tests.matrix import conftest as matrix
+
+site = matrix.site

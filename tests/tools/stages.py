@@ -193,8 +193,9 @@ def site(run: Run) -> None:
     source, target = SCRATCH / "site", CHECKOUT / "build" / "docs"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(CHECKOUT / "docs", source)
-    (source / "collections").mkdir()
-    collection = ["collection", "--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", source / "collections", "progressive.delivery"]
+    reference = source / "reference" / "collection"  # two folders deep, where the globs of index.md do not look for guides
+    reference.mkdir(parents=True)
+    collection = ["collection", "--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", reference, "progressive.delivery"]
     run.command(BIN / "antsibull-docs", *collection)
     run.command(PYTHON, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", source, target)
     run.notes.append(str((target / "index.html").relative_to(CHECKOUT)))
