@@ -27,6 +27,7 @@ from ..module_utils.core.errors import ConfigError, DeliveryError, Fenced, Inter
 from ..module_utils.core.options import argument_spec, given
 from ..module_utils.core.record import Outcome
 from ..module_utils.entry.context import Context
+from ..module_utils.entry.interrupt import interrupt
 from ..module_utils.entry.module import who
 from ..module_utils.entry.run import Run
 from .farewell import remember
@@ -61,7 +62,8 @@ class DeliveryAction(ActionBase):
             try:
                 result = self.verb.run(self.prepare(params, task_vars), context)
                 remember(result.get("progressive_delivery"))
-                return result
+                # The release holds what the user's file holds, and that may be a password: -v does not print it.
+                return {**result, "_ansible_verbose_override": True} if "release" in result else result
             except Interrupted as error:
                 self.interrupted(params, context, lifeline, error)
                 return {"failed": True, "changed": False, "msg": f"interrupted: {error}", "error": type(error).__name__}
@@ -110,7 +112,7 @@ class DeliveryAction(ActionBase):
             return
         lifeline.cancelled = False  # the few writes below must not be interrupted again
         try:
-            Run.open(params["release"], context).interrupt("the run was interrupted")
+            interrupt(Run.open(params["release"], context), context)
         except DeliveryError as failed:
             if not lifeline.orphan:
                 DISPLAY.warning(f"the interruption could not be recorded: {failed}")

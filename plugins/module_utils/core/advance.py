@@ -82,7 +82,8 @@ def advance(record: Record, seen: Seen | None, now: str) -> tuple[Record, Decisi
     if step.kind is Kind.DEPLOY and seen.result is not Result.DONE:
         record = replace(record, slots=_slots_without(record, step))
     if seen.result in STOPS:
-        record = replace(record, outcome=STOPS[seen.result], reason=seen.reason)
+        # While going back, why it went back stays the reason.
+        record = replace(record, outcome=STOPS[seen.result], reason=record.reason if record.back else seen.reason)
     elif seen.result is Result.DONE:
         record = _done(record, now)
     elif record.back and seen.result is not Result.FAILED:

@@ -80,6 +80,7 @@ class Step:
     ramp: Fraction = FULL
     version: str = ""
     duration: Optional[float] = None
+    interval: Optional[float] = None
     watch: bool = True
     match: Optional[MatchRoute] = None
     mirror: Optional[Mirror] = None

@@ -85,7 +85,7 @@ def _already(record: Optional[Record], spec: Mapping[str, Any], plan: Plan, purp
     if purpose == "rollout" and sequence is not None and last is not None and sequence < last and not spec.get("allow_older"):
         raise ConfigError(f"sequence {sequence} is older than {last}, which was shipped already", where="rollout_sequence",
                           do="To ship it all the same add rollout_allow_older: true.")
-    if purpose in ("abort",) and record.promoted and not record.running:
+    if purpose == "abort" and record.promoted:
         raise ConfigError(f"{record.release.version} is promoted already", where=spec["name"], do="Use the rollback playbook to go back.")
     if purpose in ("resume", "abort", "promote") and not record.running:
         raise ConfigError(f"the last release of {spec['name']} is over: {record.outcome.value if record.outcome else ''}", where=spec["name"],
@@ -95,6 +95,8 @@ def _already(record: Optional[Record], spec: Mapping[str, Any], plan: Plan, purp
     same = spec["digest"] == record.release.digest and (not mine or mine == theirs)
     if record.outcome is Outcome.PROMOTED and same and record.stable and record.stable.version == spec["version"]:
         return Outcome.UNCHANGED, f"{spec['version']} is stable already"
+    if record.running and not same and spec.get("on_new_revision") == "supersede" and not record.promoted:
+        return None
     if record.running and not same:
         state = record.outcome.value if record.outcome else "running"
         return Outcome.BUSY, (f"{record.release.version} is under way ({state} at step {record.position + 1} of {len(record.steps)}, "
@@ -142,14 +144,22 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
     resumed = record.outcome is not None or record.position > 0 or record.back
     if not resumed:
         record = replace(record, counters=counted(current))
-    paused = record.outcome is Outcome.PAUSED
-    current.record = replace(record, outcome=None, fence=current.session.fence)
-    if purpose == "promote" and paused:
+    paused, crashed = record.outcome is Outcome.PAUSED, resumed and record.outcome is None
+    # Why it stopped is history once it goes on; why it turned back is not.
+    current.record = replace(record, outcome=None, fence=current.session.fence, reason=record.reason if record.back or not resumed else "")
+    if purpose == "promote" and (paused or crashed):
         current.record = _decided(current)
     current.save()
     _announce(current, spec)
     if resumed and purpose in ("rollout", "resume") and current.record.steps:
         context.say(f"{current.label}: going on at step {current.record.position + 1} of {len(current.record.steps)}")
+    if crashed and purpose in ("rollout", "resume") and current.step is not None and current.step.hook and not current.step.hook.idempotent:
+        # It may have run, or not, or half: that is for somebody who can look, not for us to guess.
+        reason = f"nobody knows whether hook {current.step.hook.name} ran: look, then promote to go on behind it, or abort"
+        current.advance(Seen(current.record.position, Result.PAUSED, reason, back=current.record.back))
+    if purpose == "rollout" and record.release.digest != spec["digest"]:
+        reason = f"{spec['version']} takes its place"
+        current.advance(Seen(current.record.position, Result.SUPERSEDED, reason, back=current.record.back))
     if purpose == "abort":
         reason = spec.get("reason") or f"{context.who} aborted it"
         current.advance(Seen(current.record.position, Result.ABORTED, reason, back=current.record.back, immediate=spec.get("abort") == "immediate"))
@@ -164,13 +174,16 @@ def _decided(current: Run) -> Record:
     record = current.record
     step = record.steps[record.position]
     if current.spec.get("promote_full"):
-        last = max(index for index, item in enumerate(record.plan.steps) if item.kind is Kind.WEIGHT)
-        position = max(record.position, last)
-    else:
-        position = record.position + 1
-    current.event("gate", step=current.index, name=step.gate.name if step.gate else step.name, decision="promoted", who=current.context.who,
-                  channel="playbook", digest=record.release.digest)
-    return replace(record, position=position, intent=position)
+        # Nothing is looked at or asked any more, but every host is still deployed and every share still taken.
+        ahead = tuple(item for item in record.plan.steps[record.position + 1 :] if item.kind not in (Kind.BAKE, Kind.GATE))
+        record = replace(record, plan=replace(record.plan, steps=(*record.plan.steps[: record.position + 1], *ahead)))
+    if step.gate:
+        decision = gates.Decision(gates.PROMOTE, current.context.who, iso(current.context.clock.time()), "playbook", current.spec["digest"])
+        gates.decide(current.store, current.context.clock, step.gate.name, decision)
+        return record  # the gate's own step finds the decision
+    current.event("gate", step=current.index, name=step.name, decision="promoted", who=current.context.who, channel="playbook",
+                  digest=record.release.digest)
+    return replace(record, position=record.position + 1, intent=record.position + 1)
 
 
 def _announce(current: Run, spec: Mapping[str, Any]) -> None:

@@ -141,7 +141,8 @@ def _step_spec(item: Mapping[str, Any], where: str) -> StepSpec:
 
 def _step(kind: str, value: Mapping[str, Any], where: str) -> Step:
     if kind == "bake":
-        return Step("bake", Kind.BAKE, duration=duration(value["duration"]))
+        interval = duration(value["interval"], f"{where}.bake.interval") if value.get("interval") else None
+        return Step("bake", Kind.BAKE, duration=duration(value["duration"]), interval=interval)
     if kind == "analysis":
         return Step("analysis", Kind.BAKE, duration=duration(value["duration"]))
     if kind == "pause":

@@ -68,6 +68,8 @@ def next_lines(outcome: Outcome, spec: Mapping[str, Any]) -> list[str]:
         return [f"go on: {promote}", f"take it back: {lines['abort_command']}"]
     if outcome in (Outcome.INTERRUPTED, Outcome.HELD):
         return [f"go on: {lines['resume_command']}", f"take it back: {lines['abort_command']}"]
+    if outcome is Outcome.SUPERSEDED:
+        return [f"ship the newer one: {lines['resume_command'].replace('.resume', '.rollout')}"]
     if outcome in (Outcome.ROLLED_BACK, Outcome.ABORTED, Outcome.PARTIAL):
         return [f"look: {lines['resume_command'].replace('.resume', '.status')}"]
     return []

@@ -144,7 +144,6 @@ SPEC: Options = {
     "rollout_paused_fails": Option("bool", "End non-zero when the outcome is paused.", default=False),
     "rollout_reason": Option("str", "Why, for the record, with abort and promote."),
     "rollout_deploy_timeout": Option("duration", "The longest a deploy of one batch may take.", default="15m"),
-    "rollout_scale_down_delay": Option("duration", "Wait before the old side may rest.", default="30s"),
     "rollout_drain_timeout": Option("duration", "The longest wait for requests in flight.", default="30s"),
     "rollout_propagation_timeout": Option("duration", "The longest wait until the data plane does what it was told.", default="60s"),
     "rollout_measure": Option("dict", "When a measured share counts as the asked one.", default={}, options={

@@ -141,12 +141,6 @@ class Run:
     def save(self) -> None:
         self.session.save_record(to_json(self.record))
 
-    def interrupt(self, why: str) -> None:
-        """Record that this process was asked to end, and give the lease back so that nobody has to wait for it."""
-        if self.record.outcome is None:
-            self.advance(Seen(self.record.position, Result.INTERRUPTED, why, back=self.record.back))
-        self.session.release()
-
 
 def tracks_of(routes: Routes, spec: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Hosts per slot: by the routes where they name members, else by the inventory."""

@@ -10,10 +10,11 @@ from typing import Any, Optional
 
 from ..core.codec import encode
 from ..core.lease import read as read_lease
-from ..core.record import Record
+from ..core.record import Outcome, Record
 from . import build
 from .context import Context
-from .following import commands
+from .following import next_lines
+from .run import tracks_of
 from .stored import stored_record
 
 
@@ -24,8 +25,9 @@ def status(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     record, lease = stored_record(store), read_lease(store)
     routes = None
     if spec.get("router"):
-        tracks = {slot: tuple(hosts) for slot, hosts in (spec.get("hosts") or {}).items()}
-        routes = build.router(spec["router"], tracks, context).read()
+        hosts = {slot: tuple(names) for slot, names in (spec.get("hosts") or {}).items()}
+        # Hosts may have changed sides: the record knows where they are now.
+        routes = build.router(spec["router"], tracks_of(record.routes, spec) if record and record.running else hosts, context).read()
     lines = _status_lines(spec, record, lease, routes, context)
     for line in lines:
         context.say(line)
@@ -51,7 +53,8 @@ def _status_lines(spec: Mapping[str, Any], record: Optional[Record], lease: Any,
         lines.append(f"stable: {record.stable.version or 'unknown version'} in slot {record.stable.slot}; good: {good}")
     if lease.holder:
         lines.append(f"held by {lease}")
-    elif record.running:
-        lines.append("held by nobody: orphaned, the weights stay as they are. Go on: " + commands(spec)["resume_command"])
-        lines.append("take it back: " + commands(spec)["abort_command"])
+    elif record.outcome is None:
+        lines.append("held by nobody: orphaned, the weights stay as they are")
+    if record.running and not lease.holder:
+        lines.extend(next_lines(record.outcome or Outcome.INTERRUPTED, spec))
     return lines

@@ -114,6 +114,9 @@ class EnvoyProvider:
         slack = min(window.seconds / 10, 5.0)
         candidates = [each for each in self._looks if window.start - slack <= each.time < look.time]
         if not candidates:
+            # Looks that take longer than the interval: the last one is the best there is, and no older than this provider, which is one bake.
+            candidates = [each for each in self._looks if each.time < look.time][-1:]
+        if not candidates:
             raise NoData("this is the first look at Envoy's counters in this window", do="The next one has a difference to measure.")
         return min(candidates, key=lambda each: abs(each.time - window.start))
 

@@ -31,7 +31,7 @@ OUTCOMES: Mapping[str, tuple[str, str]] = {
 }
 """How each outcome is said, and its tone."""
 
-OPEN_OUTCOMES = frozenset({"", "paused", "interrupted", "held", "partial"})
+OPEN_OUTCOMES = frozenset({"", "paused", "interrupted", "held"})
 """Outcomes after which the release still waits for somebody."""
 
 PHASES: Mapping[str, str] = {"successful": GOOD, "running": QUIET, "pending": QUIET, "inconclusive": WARN, "error": BAD, "failed": BAD}

@@ -33,7 +33,9 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
         result.append(Step(f"deploy {short(hosts) or spare}", Kind.DEPLOY, hosts=hosts, track=spare, version=brief.version))
     if brief.health:
         result.append(Step(f"health {short(hosts) or spare}", Kind.HEALTH, hosts=hosts, track=spare))
-    result.extend(spec.step for spec in brief.steps if spec.step is not None)
+    # The steps of a canary, run as blue-green: its bakes would watch an idle colour, so only its hooks and gates are kept.
+    staged = any(spec.weight is not None for spec in brief.steps)
+    result.extend(spec.step for spec in brief.steps if spec.step is not None and not (staged and spec.step.kind is Kind.BAKE))
     if not options.get("auto_promotion_enabled", True):
         result.append(Step('gate "switch"', Kind.GATE, gate=GateSpec("switch", timeout=options.get("auto_promotion_seconds"), on_timeout="promote")))
     elif options.get("auto_promotion_seconds"):

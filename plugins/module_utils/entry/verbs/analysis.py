@@ -122,14 +122,15 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
                   shown=CANARY if baseline else "new version")
     for metric in metrics:
         measuring.of(metric)
-    result = _bake(metrics, ports, analysis, step.duration, scope)
+    result = _bake(metrics, ports, analysis, step.duration, scope, step.interval)
     current.event("verdict", step=current.index, phase=result.phase.value, reason=result.reason)
     return {"changed": False, "phase": result.phase.value, "reason": result.reason, "looks": len(result.looks), "seconds": round(result.seconds, 3),
             "seen": seen(current, *_seen(result, analysis), verdict={"phase": result.phase.value, "reason": result.reason})}
 
 
-def _bake(metrics: list[Metric], ports: Ports, analysis: Mapping[str, Any], wait: Optional[float], scope: Scope) -> BakeResult:
-    return bake(tuple(metrics), ports, duration=wait, interval=duration(analysis.get("interval", "10s")), scope=scope,
+def _bake(metrics: list[Metric], ports: Ports, analysis: Mapping[str, Any], wait: Optional[float], scope: Scope,
+          interval: Optional[float] = None) -> BakeResult:
+    return bake(tuple(metrics), ports, duration=wait, interval=interval or duration(analysis.get("interval", "10s")), scope=scope,
                 error_hold=duration(analysis.get("error_hold", "10m")), on_inconclusive=analysis.get("on_inconclusive", "pause"))
 
 

@@ -42,17 +42,26 @@ OPTIONS: Options = {
 }
 
 
+RECORDED = "recorded"
+"""Stands for the version of a release that is only looked at or gone on with, until the record names it."""
+
+
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Returns the checked ``release``, the compiled ``plan``, ``rows`` for people, ``notes`` and ``text``."""
     variables = dict(params.get("variables") or {})
+    recorded = params["purpose"] != "rollout" and not variables.get("rollout_version")
+    if recorded:
+        variables["rollout_version"] = RECORDED
     if params.get("strategy"):
         variables["rollout_strategy"] = params["strategy"]
     spec = release_file.located(release_file.read(variables), params.get("folders") or [])
     store = build.store(spec["store"], spec["name"], context)
     record = stored_record(store)
     hosts, by_hosts = _hosts(spec, params.get("groups") or {})
+    if recorded:
+        spec["version"] = record.release.version if record is not None else RECORDED
     if params["purpose"] == "rollback":
-        spec = as_rollback(spec, record)
+        spec = as_rollback(spec, record, hosts)
     metrics = build.metrics(spec.get("analysis"))
     release = {**spec, "hosts": {slot: list(names) for slot, names in hosts.items()}, "addresses": dict(params.get("addresses") or {}),
                "purpose": params["purpose"], "asked": params["asked"], "digest": digest(spec), "planned_on": last_state(record), "who": context.who,

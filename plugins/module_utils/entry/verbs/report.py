@@ -49,6 +49,8 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         render, ending = WRITERS[name]
         files[name] = os.path.join(folder, f"{stem}.{ending}")
         changed = _write(files[name], render(journal), context) or changed
+    if "html" in files:
+        context.say(f"report: {files['html']}")
     return {"changed": changed, "files": files}
 
 

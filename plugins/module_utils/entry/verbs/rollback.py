@@ -50,9 +50,10 @@ def good_version(record: Optional[Record], wanted: str = "") -> Good:
     return candidates[-1]
 
 
-def as_rollback(spec: Mapping[str, Any], record: Optional[Record]) -> dict[str, Any]:
+def as_rollback(spec: Mapping[str, Any], record: Optional[Record], hosts: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """The release file as one that ships the good version at once: no steps, no hooks, no gate."""
     target = good_version(record, spec.get("to_version") or "")
-    strategy = spec["strategy"] if spec["strategy"] in IN_PLACE else "blue_green"
+    single = any(hosts.values()) and not all(hosts.values())
+    strategy = spec["strategy"] if spec["strategy"] in IN_PLACE else "rolling" if single else "blue_green"
     return {**spec, "purpose": "rollback", "version": target.version, "strategy": strategy, "steps": [], "hooks": {},
             "blue_green": {"auto_promotion_enabled": True}}

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Optional
@@ -79,17 +79,30 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 
 def _port(router: TrafficRouter, call: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """One call of the port, with its answer as JSON."""
+    """One call of the port, with its answer as JSON. The routes come with the description, and a look with the write: it is asked for next anyway."""
     routes = decode(Routes, call["routes"], "port.routes") if call.get("routes") else None
     if call["method"] == "describe":
-        return {"changed": False, "answer": {"capabilities": encode(sorted(router.capabilities)), "resolution": router.resolution}}
+        told = {"capabilities": encode(sorted(router.capabilities)), "resolution": router.resolution}
+        return {"changed": False, "answer": {**told, "routes": _if_it_answers(lambda: encode(router.read()))}}
     if call["method"] == "read":
         return {"changed": False, "answer": encode(router.read())}
     if call["method"] == "observe" and routes is not None:
         return {"changed": False, "answer": encode(router.observe(routes))}
-    if not context.check_mode:
-        router.write(routes) if routes is not None else router.release()
-    return {"changed": True, "answer": None}
+    if context.check_mode:
+        return {"changed": True, "answer": None}
+    if routes is None:
+        router.release()
+        return {"changed": True, "answer": None}
+    router.write(routes)
+    return {"changed": True, "answer": _if_it_answers(lambda: encode(router.observe(routes)))}
+
+
+def _if_it_answers(ask: Callable[[], Any]) -> Any:
+    """The answer, or None: whoever needs it asks again and gets the error."""
+    try:
+        return ask()
+    except DeliveryError:
+        return None
 
 
 def _wanted(params: Mapping[str, Any], before: Routes, tracks: Mapping[str, tuple[str, ...]]) -> Routes:
