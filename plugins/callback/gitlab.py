@@ -43,6 +43,8 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.report.v
 
 CLEAR = "\r\033[0K"
 """Return and clear the line, so that GitLab's marks are not seen."""
+NOTHING = ("", "")
+"""Header and name of the section that comes when the release goes no further."""
 
 
 class CallbackModule(CallbackBase):
@@ -56,7 +58,7 @@ class CallbackModule(CallbackBase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._open = ""
-        self._coming: tuple[str, str] | None = None
+        self._coming = NOTHING
         self._opened = 0
         if not os.environ.get("GITLAB_CI"):
             self.disabled = True
@@ -88,13 +90,13 @@ class CallbackModule(CallbackBase):
         with open(note.event_log, encoding="utf-8", errors="replace") as journal:
             seen = view(parse(journal.read()))
         row = None if seen.outcome or note.outcome else _next(seen.rows)
-        coming = (f"{seen.release.name or 'release'} {row.label}", seen.release.name or "release") if row else None
-        if coming is None or coming != self._coming or not self._open:
+        coming = (f"{seen.release.name or 'release'} {row.label}", seen.release.name or "release") if row else NOTHING
+        if coming != self._coming or not self._open:
             self._end()
             self._coming = coming
 
     def _start(self) -> None:
-        if self._coming is None or self._open:
+        if self._coming == NOTHING or self._open:
             return
         header, name = self._coming
         self._opened += 1
