@@ -66,23 +66,27 @@ def as_tasks(folder: Path) -> None:
     names = ["web1", "web2"]
     plane = Haproxy(folder / "tasks", body(names))
     try:
-        tasks: list[dict[str, Any]] = []
+        rounds: list[dict[str, Any]] = []
         direct: list[float] = []
         for number in range(ROUNDS):
+            tasks: list[dict[str, Any]] = []
             canary = SPLITS[number % 2]
             tasks.append({"name": "no-op", "ansible.builtin.assert": {"that": "true", "quiet": True}})
             tasks.append({"name": "in-process", **ours(plane, tracks(names), canary)})
-            tasks.append({"name": "shipped", **ours(plane, tracks(names), SPLITS[1 - number % 2], hosts=["lb1"])})
+            tasks.append({"name": "from here", **ours(plane, tracks(names), SPLITS[1 - number % 2], hosts=["lb1"])})
+            there = [{"name": "shipped", **ours(plane, tracks(names), canary)}]
             if found:
-                tasks.append({"name": "peer", "delegate_to": "lb1", **theirs(plane, "web1", 50 + number)})
+                there.append({"name": "peer", **theirs(plane, "web1", 50 + number)})
             direct.append(bare(plane, names, number))
-        playbook = plays.write(folder, [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}], {"lb1": {"ansible_python_interpreter": python}})
+            rounds += [{"hosts": host, "gather_facts": False, "tasks": some} for host, some in (("localhost", tasks), ("lb1", there))]
+        playbook = plays.write(folder, rounds, {"lb1": {"ansible_python_interpreter": python}})
         done = plays.run(program, folder, playbook)
     finally:
         plane.stop()
     rows = [(label, *plays.spread([task.ms for task in done if task.task == name])) for name, label in (
         ("no-op", "a task that does nothing (assert)"), ("in-process", "this collection, in-process: both servers, looked at before and after"),
-        ("shipped", "this collection, shipped to another host: the same, one module run for each look and write"),
+        ("shipped", "this collection, the task on the load balancer's host: the same, one module run"),
+        ("from here", "this collection, option hosts: the same, one module run there for each look and write"),
         ("peer", "community.general.haproxy: one server, not looked at")) if any(task.task == name for task in done)]
     if not found:
         rows.append(("community.general.haproxy", "peer missing", ""))
