@@ -14,7 +14,10 @@ from ansible_collections.progressive.delivery.plugins.module_utils.stores.file i
 from ansible_collections.progressive.delivery.plugins.module_utils.stores.memory import MemoryStore
 
 
-@pytest.fixture(params=["memory", "file"])
+STORES = ("file", "memory")
+
+
+@pytest.fixture(params=STORES)
 def open_store(request, tmp_path):
     """A function that opens the same state anew, as another process would."""
     if request.param == "memory":

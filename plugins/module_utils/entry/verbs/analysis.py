@@ -20,6 +20,7 @@ from ...core.tree import look_line
 from ...core.units import duration, from_iso
 from .. import build
 from ..context import Context
+from ..guard import Guard
 from ..release_file import ANALYSIS
 from ..run import RELEASE_OPTION, Run, seen
 from .health import allowed, parsed, prober, targets_of
@@ -109,6 +110,7 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     versions = {candidate: current.record.release.version, baseline: current.record.plan.previous}
     labels = {track: {"track": track, "workload": spec["name"], "version": versions[track] or "unknown"} for track in versions if track}
     measuring = Measuring(analysis, tracks)
+    guard = Guard(current)
 
     def on_look(look: Look) -> None:
         unit = UNITS.get(next((metric.builtin for metric in metrics if metric.name == look.metric), ""), "")
@@ -116,7 +118,7 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
                       threshold=look.threshold, n=look.n, reason=look.reason, unit=unit)
         context.say(_line(look, spec["name"], step.name, unit))
 
-    ports = Ports(measuring.measure, context.clock, on_tick=current.tick, on_look=on_look, lag=measuring.lag,
+    ports = Ports(measuring.measure, context.clock, on_tick=lambda: current.tick() or guard.check(), on_look=on_look, lag=measuring.lag,
                   health=Vitals(spec, tracks.get(candidate, ())).unhealthy)
     scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started),
                   shown=CANARY if baseline else "new version")
@@ -125,7 +127,7 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     result = _bake(metrics, ports, analysis, step.duration, scope, step.interval)
     current.event("verdict", step=current.index, phase=result.phase.value, reason=result.reason)
     return {"changed": False, "phase": result.phase.value, "reason": result.reason, "looks": len(result.looks), "seconds": round(result.seconds, 3),
-            "seen": seen(current, *_seen(result, analysis), verdict={"phase": result.phase.value, "reason": result.reason})}
+            "seen": seen(current, *_seen(result, analysis, guard), verdict={"phase": result.phase.value, "reason": result.reason})}
 
 
 def _bake(metrics: list[Metric], ports: Ports, analysis: Mapping[str, Any], wait: Optional[float], scope: Scope,
@@ -138,7 +140,9 @@ def _decision(result: BakeResult, analysis: Mapping[str, Any]) -> str:
     return result.decision(analysis.get("on_inconclusive", "pause"), analysis.get("on_no_data", "abort"))
 
 
-def _seen(result: BakeResult, analysis: Mapping[str, Any]) -> tuple[Result, str]:
+def _seen(result: BakeResult, analysis: Mapping[str, Any], guard: Guard) -> tuple[Result, str]:
+    if guard.dispute:
+        return Result.FAILED, guard.dispute
     decided = {"advance": Result.DONE, "abort": Result.FAILED, "pause": Result.PAUSED, "ended": Result.ABORTED}
     chosen = decided[_decision(result, analysis)]
     return chosen, "" if chosen is Result.DONE else (result.early or result.reason)
