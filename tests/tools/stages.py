@@ -256,8 +256,9 @@ def package(run: Run) -> None:
     run.command(BIN / "ansible-galaxy", "collection", "build", "--output-path", place, CHECKOUT)
     [tarball] = place.glob("*.tar.gz")
     check_content(tarball)
-    run.command(BIN / "ansible-galaxy", "collection", "install", "--no-deps", "--offline", "-p", place / "collections", tarball, cwd=place)
     installed = place / "collections" / "ansible_collections" / "progressive" / "delivery"
+    install = ["collection", "install", "--no-deps", "--offline", "-p", place / "collections", tarball]
+    run.command(BIN / "ansible-galaxy", *install, cwd=place, extra=collection_root(installed))  # or it finds the checkout, and does nothing
     modules = sorted(path.stem for path in (installed / "plugins" / "modules").glob("*.py"))
     playbooks = sorted(path.stem for path in (installed / "playbooks").glob("*.yml"))
     if not modules or not playbooks:
