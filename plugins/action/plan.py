@@ -29,7 +29,9 @@ class ActionModule(DeliveryAction):
         if params["groups"] is None:
             params["groups"] = {group: list(hosts) for group, hosts in (task_vars.get("groups") or {}).items()}
         if params["release_file"] is None:
-            params["release_file"] = next((name for name in release_files(cli.CLIARGS.get("extra_vars") or ()) if whereabouts("rollout_name", [name])), None)
+            found = next((name for name in release_files(cli.CLIARGS.get("extra_vars") or ()) if whereabouts("rollout_name", [name])), "")
+            nearer = os.path.relpath(found) if found else ""
+            params["release_file"] = found if nearer.startswith("..") else nearer
         if params["folders"] is None:
             params["folders"] = [folder for folder in (task_vars.get("inventory_dir"), os.getcwd(), task_vars.get("playbook_dir")) if folder]
         if params["addresses"] is None:

@@ -78,7 +78,10 @@ def look_line(look: Look, *, service: str = "", step: str = "", colour: bool = F
     """One look of a running bake in one line, naming service and step, since such a line stands between those of other tasks."""
     place = " ".join(filter(None, [service, step]))
     spans = [(f"  {place}   " if place else "  ", "quiet"), (wording.evidence(look), _tone(look.phase))]
-    if look.reason:
+    if look.phase == "successful":
+        # A good look says nothing but how good, and from how much.
+        spans.append((f"   n {wording.count(look.n)}" if look.n is not None else "", "quiet"))
+    elif look.reason:
         spans.append((f"   {look.reason}", "quiet"))
     return _paint(_cut(_said(spans, unicode), width), colour)
 

@@ -101,6 +101,10 @@ class View:
         return f"{words}{place}: {reason}" if reason else f"{words}{place}"
 
 
+TIDYING = ("clean", "retire")
+"""Kinds of steps that nobody needs to read about unless they fail."""
+
+
 def from_events(events: Iterable[Mapping[str, Any]], **more: Any) -> View:
     """The view of events as dicts; ``more`` as for :func:`view`."""
     return view(j.from_events(events), **more)
@@ -114,6 +118,7 @@ def view(journal: j.Journal, *, now: float | None = None, resume_command: str = 
     plan = begin.steps or _from_steps(journal)
     fault = _fault(journal)
     rows = [_row(journal, step, candidate, outcome, fault, moment) for step in plan]
+    rows = [row for row, step in zip(rows, plan) if step.kind not in TIDYING or row.state == "failed"]
     rows = _deployed(journal, plan) + _merged(rows)
     asked = [share.asked.get(candidate, 0.0) for share in journal.all(j.Share)]
     asked += [wording.weights(write.after).get(candidate, 0.0) for write in journal.all(j.Write)]
@@ -199,7 +204,7 @@ def _facts(journal: j.Journal, step: j.PlannedStep, row: Row, shares: list[j.Sha
     facts = []
     deploys = _of(journal.all(j.Deploy), step.index)
     health = _of(journal.all(j.Health), step.index)
-    facts += _deploy_facts(deploys, health)
+    facts += _deploy_facts(deploys, health, step.name)
     if row.measured is not None:
         of = f" ({wording.count(row.requests * row.measured / 100)} of {wording.count(row.requests)})" if row.requests and row.state == "done" else ""
         facts.append(Fact(f"measured {row.measured:.1f} %{of}"))
@@ -224,7 +229,7 @@ def _facts(journal: j.Journal, step: j.PlannedStep, row: Row, shares: list[j.Sha
     return facts
 
 
-def _deploy_facts(deploys: list[j.Deploy], health: list[j.Health]) -> list[Fact]:
+def _deploy_facts(deploys: list[j.Deploy], health: list[j.Health], label: str = "") -> list[Fact]:
     facts = []
     failed = {host: why for deploy in deploys for host, why in deploy.failed.items()}
     good = [host for deploy in deploys for host in (deploy.ok or deploy.hosts) if host not in failed]
@@ -232,7 +237,8 @@ def _deploy_facts(deploys: list[j.Deploy], health: list[j.Health]) -> list[Fact]
     unhealthy = {name: target.error for item in health for name, target in item.targets.items() if not target.healthy}
     if good:
         healthy = f" \u00b7 healthy in {wording.took(waited)}" if waited and not unhealthy else ""
-        facts.append(Fact(f"{wording.names(dict.fromkeys(good))}{healthy}"))
+        named = all(host in label for host in good)
+        facts.append(Fact(f"{wording.plural(len(set(good)), 'host') if named else wording.names(dict.fromkeys(good))}{healthy}"))
     elif health and not unhealthy and not deploys:
         facts.append(Fact(f"{wording.plural(len(health[-1].targets), 'target')} healthy" + (f" in {wording.took(waited)}" if waited else "")))
     facts += [Fact(f"{host}: {why or 'failed'}", wording.BAD) for host, why in list(failed.items())[:3]]
