@@ -75,7 +75,8 @@ class DeliveryAction(ActionBase):
 
     def is_here(self, task_vars: Mapping[str, Any]) -> bool:
         """Whether this very process can do what the module would do on the task's host."""
-        interpreter = str(self._templar.template(task_vars.get("ansible_python_interpreter") or ""))
+        told = (task_vars.get("ansible_delegated_vars") or {}).get(self._task.delegate_to) if self._task.delegate_to else task_vars
+        interpreter = str(self._templar.template((told or {}).get("ansible_python_interpreter") or ""))
         return self._connection.transport == "local" and not self._play_context.become and same_python(interpreter)
 
     def shipped(self, task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -276,6 +276,14 @@ def _values(series: Series) -> list[float]:
     return [sample.points[-1].value for sample in series.samples if sample.points]
 
 
+def _sum(values: list[float]) -> float:
+    """Their sum, exactly rounded; infinite where it is beyond every float, which fsum will not say."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # ValueError: infinities of both signs
+        return sum(values)
+
+
 def _reduced(metric: Metric, values: list[float]) -> float:
     """One number of several series. Raises Unavailable where one was meant and several came."""
     if any(math.isnan(value) for value in values):
@@ -287,9 +295,9 @@ def _reduced(metric: Metric, values: list[float]) -> float:
         rising = metric.direction != "decrease"
         return max(values) if rising == (metric.reduce == "any") else min(values)
     if metric.reduce == "avg":
-        return math.fsum(values) / len(values)
+        return _sum(values) / len(values)
     if metric.reduce == "sum":
-        return math.fsum(values)
+        return _sum(values)
     if metric.reduce:
         return max(values) if metric.reduce == "max" else min(values)
     raise Unavailable(f"{len(values)} series where one number is meant", do="Aggregate the query, or set reduce: max, min, sum, avg, any or all.")

@@ -31,6 +31,9 @@ def finish(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if outcome is Outcome.PROMOTED and not reason:
         watched = [metric["name"] for metric in (current.spec.get("analysis") or {}).get("metrics") or []]
         reason = f"{record.release.version} serves every request" + (f"; {', '.join(watched)} stayed within their limits" if watched else "")
+    away = sorted(member.name for members in record.routes.members.values() for member in members if member.ramp == 0)
+    if away:
+        reason = "; ".join(filter(None, [reason, f"out of rotation: {', '.join(away)}"]))
     failed, total = hurt(current)
     tail = next_lines(outcome, current.spec)
     current.event("outcome", outcome=outcome.value, code=outcome.code, reason=reason, stable_after=_stable_after(current, outcome),
