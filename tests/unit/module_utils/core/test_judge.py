@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.judge import judge, overdue, threshold_text
@@ -175,6 +175,8 @@ def test_overdue_too_few_requests_is_not_nil() -> None:
 
 
 @given(st.lists(st.floats(), min_size=1, max_size=4), st.sampled_from(["", "any", "all", "max", "min", "avg", "sum"]), st.booleans())
+@example([1.7e308, 1.7e308], "sum", False)
+@example([1.7e308, 1.7e308], "avg", True)
 def test_nothing_infinite_or_nan_passes(values: list[float], reduce: str, both: bool) -> None:
     options: dict[str, Any] = {"failure_condition": "result > 1e308"}
     if both:
