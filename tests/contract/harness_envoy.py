@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy import EnvoyAdmin
 from ansible_collections.progressive.delivery.plugins.module_utils.core.fleet import Fleet
-from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Routes
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import TrafficRouter
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.envoy import EnvoyRouter
 from ansible_collections.progressive.delivery.tests.contract.harness_memory import TRACKS
@@ -86,6 +86,7 @@ class EnvoyHarness:
 class EnvoyStaticHarness(EnvoyHarness):
     """Clusters of the bootstrap file: weights and rules, no members."""
 
+    LACKS = frozenset({Capability.MEMBERS, Capability.DRAIN})
     eds = False
 
 

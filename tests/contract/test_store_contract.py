@@ -13,7 +13,6 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.errors i
 from ansible_collections.progressive.delivery.plugins.module_utils.stores.file import FileStore
 from ansible_collections.progressive.delivery.plugins.module_utils.stores.memory import MemoryStore
 
-
 STORES = ("file", "memory")
 
 
