@@ -5,25 +5,40 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import pathlib
+import socketserver
 import sys
+import threading
 from collections.abc import Callable
-from typing import Optional
+from typing import Any, Optional
 
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy import EnvoyAdmin
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.haproxy import HaproxyClient
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Series, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import MetricProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.command import CommandProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import EnvoyProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.haproxy import HaproxyProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.memory import MemoryProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebProvider
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, free_port, reply
+
+WINDOW = Window("canary", 0.0, 4_000_000_000.0, {"workload": "shop", "namespace": "prod", "version": "2"})
 
 
 class MetricHarness:
     """One provider. ``query`` is a query that its world answers with what :meth:`tell` said last."""
 
     query: str
+    requests: Optional[int] = None
+    """The ``n`` of a told series: how many requests its value was made from. None where the provider cannot know."""
+    adds_up = False
+    """Whether several series come as the one value of all their requests."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         raise NotImplementedError
@@ -42,6 +57,9 @@ class MetricHarness:
     def babble(self) -> None:
         """Answer with something that is not an answer."""
         raise NotImplementedError
+
+    def ask(self, provider: MetricProvider) -> Series:
+        return provider.query(self.query, WINDOW)
 
     def close(self) -> None:
         """Stop what was started."""
@@ -146,8 +164,189 @@ class MemoryHarness(MetricHarness):
         self._file.write_text("{")
 
 
-HARNESSES: dict[str, Callable[[pathlib.Path], MetricHarness]] = {
+class CountersHarness(MetricHarness):
+    """Several load balancers that count since they started. A told series is the share of one balancer's requests that fail.
+
+    All requests of the other track fail, so that counters of the wrong one are noticed. ``lies`` are answers that the last balancer gives in the
+    place of its own, by what it is asked: a sum without that one is none.
+    """
+
+    query = "error_rate"
+    requests = 1000
+    adds_up = True
+    balancers = 3
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.now = 1_700_000_000.0
+        self.started = 1
+        self.lies: dict[str, Optional[str]] = {}
+        self.shares: list[float] = []
+        self.counted = self._new()
+
+    def _new(self) -> list[dict[str, dict[str, int]]]:
+        return [{track: {"requests": 0, "failed": 0} for track in ("stable", "canary")} for _balancer in range(self.balancers)]
+
+    def world(self, index: int) -> dict[str, str]:
+        """The true answers of one balancer, by what it is asked."""
+        raise NotImplementedError
+
+    def answer(self, index: int, asked: str) -> Optional[str]:
+        answers: dict[str, Optional[str]] = {**self.world(index)}
+        if index == self.balancers - 1:
+            answers.update(self.lies)
+        return answers[asked]
+
+    def made(self) -> MetricProvider:
+        """A provider that has not looked yet."""
+        raise NotImplementedError
+
+    def provider(self) -> MetricProvider:
+        """After its first look, for which the world speaks the truth."""
+        made = self.made()
+        lies, self.lies = self.lies, {}
+        made.probe()
+        self.lies = lies
+        return made
+
+    def tell(self, values: Optional[list[float]]) -> None:
+        self.shares = list(values or [])
+        self.lies = {}
+
+    def babble(self) -> None:
+        self.lies = dict.fromkeys(self.world(0), "<html>please log in</html>\n")
+
+    def restart(self, told: bool) -> None:
+        """Every balancer anew; ``told``: and one sees that by more than its counters."""
+        self.started += told
+        self.counted = self._new()
+
+    def ask(self, provider: MetricProvider) -> Series:
+        """After ten seconds of requests, about these ten seconds."""
+        for counted, share in zip(self.counted, self.shares):
+            for track, failed in (("stable", 1.0), ("canary", share)):
+                counted[track]["requests"] += self.requests
+                counted[track]["failed"] += round(failed * self.requests)
+        start, self.now = self.now, self.now + 10
+        return provider.query("", dataclasses.replace(WINDOW, start=start, end=self.now, builtin=self.query))
+
+
+class EnvoyHarness(CountersHarness):
+    """Admin interfaces as Envoy 1.40 has them: clusters, counters with histograms in detail, and the dump of the bootstrap."""
+
+    clusters = {"stable": "shop-v1", "canary": "shop:v2"}
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__(folder)
+        self._servers = [ScriptedServer(self._answers(index)).__enter__() for index in range(self.balancers)]
+
+    def _answers(self, index: int) -> Callable[[Request], bytes]:
+        def answers(request: Request) -> bytes:
+            body = self.answer(index, request.target.partition("?")[0])
+            return b"" if body is None else reply(body, content_type="application/json")
+
+        return answers
+
+    def world(self, index: int) -> dict[str, str]:
+        stats: list[dict[str, Any]] = []
+        details = []
+        for track, cluster in self.clusters.items():
+            counted, prefix = self.counted[index][track], f"cluster.{cluster.replace(':', '_')}"
+            stats += [
+                {"name": f"{prefix}.upstream_rq_completed", "value": counted["requests"]},
+                {"name": f"{prefix}.upstream_rq_5xx", "value": counted["failed"]},
+            ]
+            times = [{"lower_bound": 5, "width": 0.1, "count": counted["requests"]}] if counted["requests"] else []
+            details.append({"name": f"{prefix}.upstream_rq_time", "totals": times, "intervals": []})
+        stats.append({"histograms": {"supported_percentiles": [50, 95], "details": details}})
+        bootstrap = {"@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump", "last_updated": f"2026-01-01T00:00:0{self.started}.000Z"}
+        statuses = [{"name": name, "observability_name": name, "host_statuses": []} for name in self.clusters.values()]
+        answers = {"/clusters": {"cluster_statuses": statuses}, "/stats": {"stats": stats}, "/config_dump": {"configs": [bootstrap]}}
+        return {**{path: json.dumps(answer) for path, answer in answers.items()}, "/stats/prometheus": "# nothing passed the filter\n"}
+
+    def _over(self, urls: list[str]) -> EnvoyProvider:
+        return EnvoyProvider([EnvoyAdmin(url, 2) for url in urls], self.clusters, clock=lambda: self.now)
+
+    def made(self) -> MetricProvider:
+        return self._over([server.url for server in self._servers])
+
+    def dead(self) -> MetricProvider:
+        return self._over([*(server.url for server in self._servers[:-1]), f"http://127.0.0.1:{free_port()}"])
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.__exit__()
+
+
+class StatsSocket(socketserver.UnixStreamServer):
+    """A runtime API in prompt mode. ``answer``: command to text; None hangs up in the middle of an answer."""
+
+    def __init__(self, path: pathlib.Path, answer: Callable[[str], Optional[str]]) -> None:
+        self.answer = answer
+        super().__init__(str(path), Runtime)
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+
+
+class Runtime(socketserver.StreamRequestHandler):
+    server: StatsSocket
+
+    def handle(self) -> None:
+        for line in self.rfile:
+            for command in line.decode().strip().split("; "):
+                answer = "" if command == "prompt" else self.server.answer(command)
+                if answer is None:
+                    self.wfile.write(b"# pxname,svname,")
+                    return
+                self.wfile.write(f"{answer}\n> ".encode())
+
+
+class HaproxyHarness(CountersHarness):
+    """Stats sockets with one backend, of which each track has a server."""
+
+    servers = {"stable": "web1", "canary": "web2"}
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__(folder)
+        self._paths = [folder / f"lb{index}.sock" for index in range(self.balancers)]
+        self._sockets = [StatsSocket(path, functools.partial(self.answer, index)) for index, path in enumerate(self._paths)]
+
+    def world(self, index: int) -> dict[str, str]:
+        """A failed request is a 5xx, or one in four a connection that failed."""
+        columns = ("pxname", "svname", "status", "mode", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other", "econ", "eresp", "rtime", "lbtot")
+        rows: list[tuple[str, ...]] = [columns]
+        for track, server in self.servers.items():
+            requests, failed = self.counted[index][track]["requests"], self.counted[index][track]["failed"]
+            refused = failed // 4
+            row = (requests - failed, 0, 0, failed - refused, 0, refused, 0, 7, requests)
+            rows.append(("shop", server, "UP", "http", *map(str, row)))
+        rows.append(("shop", "BACKEND", "UP", "http", *["0"] * 9))
+        table = "".join(",".join(row) + ",\n" for row in rows)
+        return {"show info": f"Name: HAProxy\nPid: {100 + self.started}\nStart_time_sec: 1700000000\n", "show stat shop 6 -1": f"# {table}"}
+
+    def _over(self, paths: list[pathlib.Path]) -> HaproxyProvider:
+        places = {track: [("shop", server)] for track, server in self.servers.items()}
+        return HaproxyProvider([HaproxyClient(str(path), 2) for path in paths], places, clock=lambda: self.now)
+
+    def made(self) -> MetricProvider:
+        return self._over(self._paths)
+
+    def dead(self) -> MetricProvider:
+        return self._over([*self._paths[:-1], self._paths[-1].with_suffix(".gone")])
+
+    def close(self) -> None:
+        for stats in self._sockets:
+            stats.close()
+
+
+HARNESSES: dict[str, type[MetricHarness]] = {
     "command": CommandHarness,
+    "envoy": EnvoyHarness,
+    "haproxy": HaproxyHarness,
     "memory": MemoryHarness,
     "prometheus": PrometheusHarness,
     "web": WebHarness,

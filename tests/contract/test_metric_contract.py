@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every metric provider must do, and what Prometheus and web endpoints may say without being believed.
+"""What every metric provider must do, and what Prometheus, web endpoints and load balancers may say without being believed.
 
 The rule behind all of it: a value comes only from a whole answer that holds one; nothing is never a number.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,15 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.metric i
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebProvider
-from ansible_collections.progressive.delivery.tests.contract.harness_metrics import HARNESSES, MetricHarness
+from ansible_collections.progressive.delivery.tests.contract.harness_metrics import (
+    HARNESSES,
+    WINDOW,
+    CountersHarness,
+    EnvoyHarness,
+    HaproxyHarness,
+    MetricHarness,
+)
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, reply
-
-WINDOW = Window("canary", 0.0, 4_000_000_000.0, {"workload": "shop", "namespace": "prod", "version": "2"})
 
 
 @pytest.fixture(params=sorted(HARNESSES))
@@ -40,37 +45,39 @@ def test_one_value(harness: MetricHarness) -> None:
     harness.tell([0.25])
     provider = harness.provider()
     provider.probe()
-    [sample] = provider.query(harness.query, WINDOW).samples
-    assert [point.value for point in sample.points] == [0.25]
+    [sample] = harness.ask(provider).samples
+    assert [(point.value, point.n) for point in sample.points] == [(0.25, harness.requests)]
 
 
-def test_several_series_stay_several(harness: MetricHarness) -> None:
-    harness.tell([0.25, 0.5, 0.0])
-    series = harness.provider().query(harness.query, WINDOW)
-    assert [sample.points[-1].value for sample in series.samples] == [0.25, 0.5, 0.0]
+def test_several_series_stay_several_or_are_added_up(harness: MetricHarness) -> None:
+    told = [0.75, 0.25, 0.0]
+    harness.tell(told)
+    points = [sample.points[-1] for sample in harness.ask(harness.provider()).samples]
+    assert [point.value for point in points] == ([sum(told) / len(told)] if harness.adds_up else told)
+    assert sum(point.n or 0 for point in points) == len(told) * (harness.requests or 0)
 
 
 def test_zero_is_a_value(harness: MetricHarness) -> None:
     harness.tell([0.0])
-    assert harness.provider().query(harness.query, WINDOW).samples[0].points[0].value == 0.0
+    assert harness.ask(harness.provider()).samples[0].points[0].value == 0.0
 
 
 @pytest.mark.parametrize("nothing", [None, []])
 def test_nothing_is_no_data(harness: MetricHarness, nothing: list[float] | None) -> None:
     harness.tell(nothing)
     with pytest.raises(NoData):
-        harness.provider().query(harness.query, WINDOW)
+        harness.ask(harness.provider())
 
 
 def test_garbage_is_unavailable(harness: MetricHarness) -> None:
     harness.babble()
     with pytest.raises(Unavailable):
-        harness.provider().query(harness.query, WINDOW)
+        harness.ask(harness.provider())
 
 
 def test_silence_is_unavailable(harness: MetricHarness) -> None:
     with pytest.raises(Unavailable):
-        harness.dead().query(harness.query, WINDOW)
+        harness.ask(harness.dead())
     with pytest.raises(Unavailable):
         harness.dead().probe()
 
@@ -78,12 +85,65 @@ def test_silence_is_unavailable(harness: MetricHarness) -> None:
 def test_the_next_answer_is_not_the_last(harness: MetricHarness) -> None:
     provider = harness.provider()
     harness.tell([1.0])
-    assert provider.query(harness.query, WINDOW).samples[0].points[0].value == 1.0
+    assert harness.ask(provider).samples[0].points[0].value == 1.0
     harness.tell(None)
     with pytest.raises(NoData):
-        provider.query(harness.query, WINDOW)
-    harness.tell([2.0])
-    assert provider.query(harness.query, WINDOW).samples[0].points[0].value == 2.0
+        harness.ask(provider)
+    harness.tell([0.5])
+    assert harness.ask(provider).samples[0].points[0].value == 0.5
+
+
+def test_after_garbage_comes_an_answer_again(harness: MetricHarness) -> None:
+    provider = harness.provider()
+    harness.babble()
+    with pytest.raises(Unavailable):
+        harness.ask(provider)
+    harness.tell([0.25])
+    assert harness.ask(provider).samples[0].points[0].value == 0.25
+
+
+@pytest.fixture(params=[name for name in sorted(HARNESSES) if issubclass(HARNESSES[name], CountersHarness)])
+def counters(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CountersHarness]:
+    made = HARNESSES[request.param](tmp_path)
+    assert isinstance(made, CountersHarness)
+    yield made
+    made.close()
+
+
+def test_a_first_look_at_counters_is_no_data(counters: CountersHarness) -> None:
+    counters.tell([0.25])
+    provider = counters.made()
+    with pytest.raises(NoData):
+        counters.ask(provider)
+    [point] = counters.ask(provider).samples[0].points
+    assert (point.value, point.n, point.time) == (0.25, counters.requests, counters.now)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_restart_of_counters_is_no_data_once(counters: CountersHarness, told: bool) -> None:
+    counters.tell([0.25])
+    provider = counters.provider()
+    for _look in range(0 if told else 2):  # so that the new counters overtake the old ones, or do not
+        counters.ask(provider)
+    counters.restart(told)
+    with pytest.raises(NoData, match="restarted"):
+        counters.ask(provider)
+    assert counters.ask(provider).samples[0].points[0].value == 0.25
+
+
+def test_garbage_at_the_first_look_is_unavailable(counters: CountersHarness) -> None:
+    counters.babble()
+    with pytest.raises(Unavailable):
+        counters.made().probe()
+
+
+def test_no_requests_are_a_rate_of_none(counters: CountersHarness) -> None:
+    counters.query = "request_rate"
+    provider = counters.provider()
+    [idle] = counters.ask(provider).samples[0].points
+    counters.tell([0.25, 0.5])
+    [busy] = counters.ask(provider).samples[0].points
+    assert [(point.value, point.n) for point in (idle, busy)] == [(0.0, 0), (200.0, 2000)]
 
 
 def answered(value: Any, kind: str = "vector", **more: Any) -> bytes:
@@ -310,6 +370,105 @@ def test_web_lies(liar: ScriptedServer, answer: bytes, error: type[DeliveryError
     liar.reply = answer
     with pytest.raises(error):
         WebProvider.from_options({"url": liar.url, "timeout": "5s"}, {}).query("{$.v}", WINDOW)
+
+
+def lie(harness: CountersHarness, asked: str, change: Callable[[str], str | None]) -> None:
+    """Ten seconds in which half of all requests fail, and a last balancer that changes its answer about them."""
+    harness.tell([0.5] * harness.balancers)
+    provider = harness.provider()
+    honest = harness.world(harness.balancers - 1)[asked]
+    harness.lies = {asked: change(honest)}
+    with pytest.raises(Unavailable):
+        harness.ask(provider)
+    with pytest.raises(Unavailable):
+        harness.made().probe()
+
+
+def text(answer: str | None) -> Callable[[str], str | None]:
+    return lambda _honest: answer
+
+
+def cell(row: int, column: str, value: str | None) -> Callable[[str], str]:
+    """A table with another value in one cell; None takes the column away."""
+
+    def change(honest: str) -> str:
+        table = [line.split(",") for line in honest.splitlines()]
+        index = [name.lstrip("# ") for name in table[0]].index(column)
+        if value is None:
+            return "\n".join(",".join(cells[:index] + cells[index + 1 :]) for cells in table) + "\n"
+        table[row][index] = value
+        return "\n".join(",".join(cells) for cells in table) + "\n"
+
+    return change
+
+
+ENVOY_LIES: list[tuple[str, str, Callable[[str], str | None]]] = [
+    (f"{what} at {path}", path, change)
+    for path in ("/clusters", "/stats", "/config_dump")
+    for what, change in [
+        ("nothing", text(None)),
+        ("empty body", text("")),
+        ("login page", text(HTML)),
+        ("truncated JSON", lambda honest: honest[:-10]),
+        ("two documents", lambda honest: honest + honest),
+    ]
+] + [
+    ("statistics that are null", "/stats", text('{"stats": null}')),
+    ("statistics that are a mapping", "/stats", text('{"stats": {}}')),
+    ("a list", "/stats", text("[]")),
+    ("no statistics", "/stats", text('{"stats": []}')),
+    ("statistics of other clusters", "/stats", lambda honest: honest.replace("cluster.shop_v2", "cluster.blog")),
+    ("a dump that is a list", "/config_dump", text("[]")),
+    ("a dump without a bootstrap", "/config_dump", text('{"configs": []}')),
+    ("a bootstrap without a time", "/config_dump", lambda honest: honest.replace("last_updated", "version_info")),
+]
+
+STAT = "show stat shop 6 -1"
+HAPROXY_LIES: list[tuple[str, str, Callable[[str], str | None]]] = [
+    (f"{what} to {asked}", asked, change)
+    for asked in ("show info", STAT)
+    for what, change in [
+        ("hung up", text(None)),
+        ("nothing", text("")),
+        ("login page", text(HTML)),
+        ("another prompt", lambda honest: honest + "\n> "),
+        ("unknown command", text("Unknown command, but maybe one of the following ones is a better match:\n  help\n")),
+    ]
+] + [
+    ("no process", "show info", lambda honest: honest.replace("Pid", "Process")),
+    ("a row that is cut off", STAT, lambda honest: honest[:-30]),
+    ("an open quote", STAT, lambda honest: honest + '"'),
+    ("no server names", STAT, cell(0, "svname", None)),
+    ("a server without a name", STAT, cell(2, "svname", "")),
+    *((f"no column {column}", STAT, cell(0, column, None)) for column in ("hrsp_2xx", "hrsp_5xx", "hrsp_other", "econ", "eresp")),
+    *((f"{value!r} as a counter", STAT, cell(2, "hrsp_2xx", value)) for value in ("", "many", "1_500", " 1500", "-5", "1e4", "0x10", "1.5", "NaN", "\u0661")),
+]
+
+
+@pytest.fixture
+def envoy(tmp_path: Path) -> Iterator[CountersHarness]:
+    made = EnvoyHarness(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def haproxy(tmp_path: Path) -> Iterator[CountersHarness]:
+    made = HaproxyHarness(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(("asked", "change"), [each[1:] for each in ENVOY_LIES], ids=[each[0] for each in ENVOY_LIES])
+def test_envoy_lies(envoy: CountersHarness, asked: str, change: Callable[[str], str | None]) -> None:
+    lie(envoy, asked, change)
+
+
+@pytest.mark.parametrize(("asked", "change"), [each[1:] for each in HAPROXY_LIES], ids=[each[0] for each in HAPROXY_LIES])
+@pytest.mark.parametrize("query", ["error_rate", "request_rate"])
+def test_haproxy_lies(haproxy: CountersHarness, query: str, asked: str, change: Callable[[str], str | None]) -> None:
+    haproxy.query = query
+    lie(haproxy, asked, change)
 
 
 def test_enough_lies() -> None:

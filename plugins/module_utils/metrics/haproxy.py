@@ -4,7 +4,7 @@
 """Metrics straight from HAProxy's own counters, for pools without a metrics server.
 
 ``error_rate`` and ``success_rate`` are shares 0..1 of the requests answered in the window, ``request_rate`` is answers a second. HAProxy keeps no
-distribution of its times, only a moving average: the query ``latency_mean`` gives that, in seconds; ``latency`` (a quantile) is refused. Any other
+distribution of its times, only a moving average: the query ``latency_mean`` gives that, in milliseconds; ``latency`` (a quantile) is refused. Any other
 query is the name of a column of ``show stat``, such as ``scur`` or ``qcur``: its present sum over the track's servers.
 
 Source: HAProxy management guide, section 9.1. A failed connection, a broken answer and a 5xx of the server itself are counted in three different
@@ -13,6 +13,7 @@ columns of a server (econ, eresp, hrsp_5xx), each request in one of them; a back
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..clients.haproxy import FAILED, HaproxyClient, count, epoch, name, parse_info, parse_stats, stat_command
-from ..core.errors import ConfigError, NoData, Unsupported, unknown
+from ..core.errors import ConfigError, NoData, Unavailable, Unsupported, unknown
 from ..core.model import Point, Sample, Series, Window
 from ..core.options import Option, Options
 from ..core.units import duration
@@ -134,9 +135,11 @@ class HaproxyProvider:
             info, *answers = client.ask(["show info", *(stat_command(backend) for backend in self._backends)])
             epochs[client.endpoint] = epoch(parse_info(info, client.endpoint))
             for backend, answer in zip(self._backends, answers):
-                found = {row["svname"]: row for row in parse_stats(answer, client.endpoint)}
+                found = {row.get("svname", ""): row for row in parse_stats(answer, client.endpoint)}
                 if not found:
                     raise ConfigError(f"there is no backend {backend}", where=client.endpoint)
+                if "" in found:
+                    raise Unavailable("a row of `show stat` names no server", where=client.endpoint)
                 for server in (server for places in self._places.values() for other, server in places if other == backend):
                     if server not in found:
                         raise unknown("server", server, set(found) - {WHOLE}, where=f"{client.endpoint} backend {backend}")
@@ -169,7 +172,10 @@ class HaproxyProvider:
 
 
 def _counted(row: Row) -> Counted:
-    """A server's answers include those that never came; in TCP mode there are only connections."""
+    """A server's answers include those that never came; in TCP mode there are only connections. Raises Unavailable for a row without its counters."""
+    for column in ("lbtot", *FAILED[1:]) if row.get("mode") == "tcp" else (*ANSWERS, *FAILED[1:]):
+        if not re.fullmatch("[0-9]+", row.get(column, "")):  # taken for 0 it would be a value made from nothing
+            raise Unavailable(f"`show stat` has {row.get(column, '')[:40]!r} as {column} of {row['svname']}", where="haproxy")
     broken = count(row, FAILED[1:])
     if row.get("mode") == "tcp":
         return Counted(count(row, ("lbtot",)), broken)
