@@ -355,4 +355,4 @@ def test_the_counters_are_what_the_clients_saw(farm, start):
     assert (sample.points[0].value, sample.points[0].n) == (0.5, 20)
     assert sorted(hit.status for hit in hits) == [200] * 20 + [500] * 10 + [503] * 10
     [sample] = provider.query("latency_mean", Window("canary", began, time.time())).samples
-    assert 0.02 < sample.points[0].value < 1
+    assert 20 < sample.points[0].value < 1000

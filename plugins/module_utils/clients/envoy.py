@@ -11,12 +11,13 @@ reset, a refused connection or a timeout. An answer that breaks off after its he
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..core.errors import ConfigError, Unavailable
 from . import exposition, web
@@ -64,6 +65,22 @@ class RouteState:
     config: Mapping[str, Any]
 
 
+Answer = TypeVar("Answer")
+
+
+def _whole(read: Callable[..., Answer]) -> Callable[..., Answer]:
+    """JSON of another shape than Envoy's is an answer that makes no sense, wherever in it we notice."""
+
+    @functools.wraps(read)
+    def checked(self: EnvoyAdmin, *arguments: Any, **options: Any) -> Answer:
+        try:
+            return read(self, *arguments, **options)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Unavailable(f"an answer of its admin interface has not the shape of Envoy's ({error})", where=f"envoy {self.name}") from None
+
+    return checked
+
+
 class EnvoyAdmin:
     """One Envoy, spoken to over HTTP. Every method raises Unavailable when it does not answer, or answers something else."""
 
@@ -91,6 +108,7 @@ class EnvoyAdmin:
         if state != "LIVE":
             raise Unavailable(f"it is {state[:40] or 'silent'}, not LIVE", where=f"envoy {self.name}")
 
+    @_whole
     def epoch(self) -> str:
         """When this process loaded its bootstrap configuration: the same for its whole life, another one after a restart."""
         configs = self._dump(mask="last_updated")
@@ -99,17 +117,20 @@ class EnvoyAdmin:
             raise Unavailable("/config_dump does not say when it started", where=f"envoy {self.name}")
         return stamps[0]
 
+    @_whole
     def routes(self, name: str) -> list[RouteState]:
         """The route configurations called ``name`` that were taken from discovery and are in force."""
         configs = self._dump(resource="dynamic_route_configs")
         states = [RouteState(str(config.get("version_info", "")), config.get("route_config", {})) for config in configs]
         return [state for state in states if state.config.get("name") == name]
 
+    @_whole
     def refused(self, name: str) -> int:
         """How many updates of the route configuration ``name`` this Envoy has refused since it started."""
         stats = self._stats(rf"\.rds\.{re.escape(_stat(name))}\.update_rejected$")
-        return sum(int(entry.get("value", 0)) for entry in stats)
+        return sum(_count(entry.get("value", 0)) for entry in stats)
 
+    @_whole
     def clusters(self, names: Iterable[str]) -> dict[str, ClusterStatus]:
         """The state of every one of ``names``. Raises ConfigError for a cluster that this Envoy does not have."""
         wanted, found = list(names), {}
@@ -125,13 +146,14 @@ class EnvoyAdmin:
                 raise ConfigError(f"there is no cluster {name!r}", where=f"envoy {self.name}", do=f"Known: {known}.")
         return found
 
+    @_whole
     def counters(self, stat_names: Iterable[str], *, latency: bool = False) -> dict[str, Counters]:
         """Requests and failures by stat name; with ``latency`` also the histogram of answer times."""
         wanted = list(stat_names)
         what = "completed|5xx|time" if latency else "completed|5xx"
         pattern = rf"^cluster\.({'|'.join(re.escape(name) for name in wanted)})\.upstream_rq_({what})$"
         stats = self._stats(pattern, histogram_buckets="detailed") if latency else self._stats(pattern)
-        values = {entry["name"]: int(entry.get("value", 0)) for entry in stats if "name" in entry}
+        values = {entry["name"]: _count(entry.get("value", 0)) for entry in stats if "name" in entry}
         histograms = self._histograms(wanted, pattern, stats) if latency else {}
         result = {}
         for name in wanted:
@@ -180,6 +202,13 @@ class EnvoyAdmin:
         return answer.status, answer.body.decode("utf-8", "replace")
 
 
+def _count(value: Any) -> int:
+    """A counter: a whole number, or one as text, as 64-bit numbers are written in JSON. Raises ValueError."""
+    if isinstance(value, bool) or not re.fullmatch(r"\d+", str(value), re.ASCII):
+        raise ValueError(f"{value!r} is not a counter")
+    return int(value)
+
+
 def _stat(name: str) -> str:
     """A name as it stands in statistics: Envoy writes colons as underscores there."""
     return name.replace(":", "_")
@@ -189,7 +218,7 @@ def _host(host: Mapping[str, Any]) -> HostStatus:
     socket = host.get("address", {}).get("socket_address", {})
     pipe = host.get("address", {}).get("pipe", {}).get("path", "")
     address = f"{socket.get('address')}:{socket.get('port_value')}" if socket else str(pipe)
-    stats = {entry.get("name"): int(entry.get("value", 0)) for entry in host.get("stats", [])}
+    stats = {entry.get("name"): _count(entry.get("value", 0)) for entry in host.get("stats", [])}
     health = host.get("health_status", {})
     eds = str(health.get("eds_health_status", "HEALTHY"))
     if eds == "DRAINING" or health.get("pending_dynamic_removal"):

@@ -146,3 +146,28 @@ def test_names_are_inert_in_the_filter(stub: Stub) -> None:
     stub.answers["/stats"] = {"stats": [{"name": "cluster.a.*|x.upstream_rq_completed", "value": 1}]}
     stub.admin.counters(["a.*|x"])
     assert stub.asked[-1][1]["filter"] == r"^cluster\.(a\.\*\|x)\.upstream_rq_(completed|5xx)$"
+
+
+@pytest.mark.parametrize("stats", [[1], [{"name": "cluster.shop.upstream_rq_completed", "value": value} for value in ["many"]], None, "text",
+                                   [{"name": "cluster.shop.upstream_rq_completed", "value": "1_100"}],
+                                   [{"name": "cluster.shop.upstream_rq_completed", "value": True}],
+                                   [{"name": "cluster.shop.upstream_rq_completed", "value": 1.5}]])
+def test_counters_of_another_shape_are_unavailable(stub: Stub, stats: Any) -> None:
+    stub.answers["/stats"] = {"stats": stats}
+    with pytest.raises(Unavailable):
+        stub.admin.counters(["shop"])
+
+
+@pytest.mark.parametrize("answer", [{"cluster_statuses": None}, {"cluster_statuses": [1]}, {"cluster_statuses": [{"name": "shop", "host_statuses": [1]}]}])
+def test_clusters_of_another_shape_are_unavailable(stub: Stub, answer: Any) -> None:
+    stub.answers["/clusters"] = answer
+    with pytest.raises(Unavailable):
+        stub.admin.clusters(["shop"])
+
+
+@pytest.mark.parametrize("answer", [{"configs": None}, {"configs": [1]}, {"configs": [{"route_config": 3}]}])
+def test_a_dump_of_another_shape_is_unavailable(stub: Stub, answer: Any) -> None:
+    stub.answers["/config_dump"] = answer
+    for read in (stub.admin.epoch, lambda: stub.admin.routes("shop")):
+        with pytest.raises(Unavailable):
+            read()

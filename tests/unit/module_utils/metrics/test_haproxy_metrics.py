@@ -93,7 +93,7 @@ def test_a_restart_in_the_window_is_no_data_once(provider, client, clock, restar
     assert ask(provider, clock, "error_rate").n == 50
 
 
-def test_the_mean_latency_is_in_seconds_and_by_query(provider, client, clock):
+def test_the_mean_latency_is_in_milliseconds_and_by_query(provider, client, clock):
     provider.probe()
     clock[0] += 10
     client.add("web2", hrsp_2xx=10, rtime=250)
