@@ -281,6 +281,37 @@ def check_content(tarball: Path) -> None:
         raise Failed(f"{', '.join(sorted(wanted - files))} is not packed")
 
 
+def molecule(run: Run) -> None:
+    """Every scenario under extensions/molecule, in a copy of the collection and with a home folder of its own."""
+    copy, home = tree(run), SCRATCH / "molecule"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    if not list(copy.glob("extensions/molecule/*/molecule.yml")):
+        raise Missing("scenarios in extensions/molecule")
+    run.command(BIN / "molecule", "test", "--all", cwd=copy, extra={**collection_root(copy), "HOME": str(home), "ANSIBLE_HOME": str(home)})
+
+
+def execution_environment(run: Run) -> None:
+    """ansible-builder makes a build context of a user's definition, and finds in the collection what an image needs besides."""
+    copy, place = tree(run), SCRATCH / "execution-environment"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    definition = copy / "tests" / "execution-environment.yml"
+    run.command(BIN / "ansible-builder", "create", "--file", definition, "--context", place / "context", "--output-filename", "Containerfile", cwd=place)
+    found = {"requirements.txt": place / "python.txt", "bindep.txt": place / "system.txt"}
+    written = ["--write-pip", found["requirements.txt"], "--write-bindep", found["bindep.txt"]]
+    run.command(BIN / "ansible-builder", "introspect", copy.parents[2], *written, cwd=place)
+    for name, file in found.items():
+        lost = packages(copy / name) - packages(file)
+        if lost:
+            raise Failed(f"ansible-builder finds nothing of {', '.join(sorted(lost))} in {name}; meta/execution-environment.yml has to name the file")
+
+
+def packages(file: Path) -> set[str]:
+    """Names at the beginnings of a requirements file's or a bindep file's lines; none if there is no such file."""
+    return set(re.findall(r"^[\w.-]+", file.read_text(encoding="utf-8"), re.MULTILINE)) if file.exists() else set()
+
+
 STAGES: dict[str, Callable[[Run], None]] = {
     "sanity": sanity,  # the longest first
     "ruff": ruff,
@@ -295,6 +326,8 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "ansible-lint": ansible_lint,
     "docs": docs,
     "package": package,
+    "molecule": molecule,
+    "execution-environment": execution_environment,
     "site": site,
     **{f"matrix-{name}": leg(name) for name in LEGS},
 }
