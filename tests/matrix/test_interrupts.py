@@ -66,3 +66,25 @@ def test_kill_9_in_a_bake_leaves_a_release_that_can_go_on_or_back(baking: Site, 
     assert (after.status, after.outcome) == (0, outcome), after.text
     assert site.history == history
     assert site.deploys("c1") == ["deploy 2 canary"] and site.holder == ""
+
+
+def test_rollback_of_a_release_that_stopped_midway_is_refused_and_ships_nothing(baking: Site) -> None:
+    site = baking
+    long, site.release["rollout_canary"] = site.release["rollout_canary"], {"step_weights": [100], "bake": "1s"}
+    assert site.run("rollout", "2").outcome == "promoted"
+    site.release["rollout_canary"] = long
+    before = len(site.history)
+    run = site.start("rollout", "3")
+    with ended(run):
+        site.until(lambda: site.record["release"]["version"] == "3", run, "the record of the next release")
+        site.until_look(run, BAKE)
+        run.send_all(signal.SIGINT)
+        run.end(20)
+    site.until(lambda: site.holder == "", what="the lease given back")
+    weights = site.weights
+    quick(site)
+    back = site.run("rollback", "3")
+    assert (back.status, back.outcome) == (2, "busy"), back.text
+    assert "3 is under way" in back.message() and "abort" in back.message()
+    assert site.weights == weights and len(site.history) == before + 1
+    assert site.record["outcome"] == "interrupted"

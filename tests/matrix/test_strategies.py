@@ -34,6 +34,11 @@ def test_canary_swaps_slots_and_goes_back_without_a_deploy(site: Site) -> None:
     assert site.record["stable"] == {"slot": "canary", "version": "2"}
     assert site.holder == ""
 
+    again = site.run("rollback", "3")
+    assert (again.status, again.outcome) == (0, "rolled_back"), again.text
+    assert site.record["stable"]["version"] == "1", "a version that was gone back from is not good any more"
+    assert [good["version"] for good in site.record["good"]] == ["1"]
+
 
 def test_canary_with_a_small_group_takes_stable_hosts_over_and_home_again(tmp_path: Path) -> None:
     site = Site(tmp_path, stable=("s1", "s2", "s3"), canary=("c1",))

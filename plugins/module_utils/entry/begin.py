@@ -90,12 +90,12 @@ def _already(record: Optional[Record], spec: Mapping[str, Any], plan: Plan, purp
     if purpose in ("resume", "abort", "promote") and not record.running:
         raise ConfigError(f"the last release of {spec['name']} is over: {record.outcome.value if record.outcome else ''}", where=spec["name"],
                           do="Start one with the rollout playbook.")
-    if purpose != "rollout":
+    if purpose not in ("rollout", "rollback"):
         return None
     same = spec["digest"] == record.release.digest and (not mine or mine == theirs)
-    if record.outcome is Outcome.PROMOTED and same and record.stable and record.stable.version == spec["version"]:
+    if purpose == "rollout" and record.outcome is Outcome.PROMOTED and same and record.stable and record.stable.version == spec["version"]:
         return Outcome.UNCHANGED, f"{spec['version']} is stable already"
-    if record.running and not same and spec.get("on_new_revision") == "supersede" and not record.promoted:
+    if purpose == "rollout" and record.running and not same and spec.get("on_new_revision") == "supersede" and not record.promoted:
         return None
     if record.running and not same:
         state = record.outcome.value if record.outcome else "running"
@@ -131,7 +131,9 @@ def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Cont
     reason = f"back to {plan.version}, as {context.who} asked" if spec.get("purpose") == "rollback" else ""
     record = Record(name=spec["name"], release=identity, plan=plan, fence=session.fence, intent=0, journal=path, reason=reason)
     if old is not None:
-        record = replace(record, stable=old.stable, slots=old.slots, good=old.good, history=closed(old, now))
+        # What somebody asked to go back from is not good any more: asking once more must not bring it back.
+        good = tuple(entry for entry in old.good if spec.get("purpose") != "rollback" or old.stable is None or entry.version != old.stable.version)
+        record = replace(record, stable=old.stable, slots=old.slots, good=good, history=closed(old, now))
     if record.stable is None and plan.previous:
         # What carried everything when the first release began: a rollback right after it goes there, without a deploy where it still runs.
         before = Good(plan.previous, plan.stable, "", now)
