@@ -164,7 +164,8 @@ def _carry_out(current: Run, context: Context) -> dict[str, Any]:
         started = context.clock.now()
         cut = _drain(router, want, step.hosts, limits, context, current)
         current.event("drain", step=current.index, members=list(step.hosts), in_flight=cut, cut=cut, seconds=round(context.clock.now() - started, 3))
-        context.say(f"{current.label}: " + ("nothing in flight" if not cut else f"{cut} still in flight after {show_duration(limits.drain)}: cut"))
+        left = f"{cut} still in flight after {show_duration(limits.drain)}: what comes next ends them"
+        context.say(f"{current.label}: {left if cut else 'nothing in flight'}")
     if step.kind is Kind.JOIN:
         _receivers_up(router, want, want, limits, current, context, only=set(step.hosts))
     result = Result.DONE if settlement.settled else Result.FAILED
