@@ -12,7 +12,7 @@ from ansible import context as cli
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import plan
 from ansible_collections.progressive.delivery.plugins.plugin_utils.base_action import DeliveryAction
-from ansible_collections.progressive.delivery.plugins.plugin_utils.sources import release_files, whereabouts
+from ansible_collections.progressive.delivery.plugins.plugin_utils.sources import inventory_folders, release_files, whereabouts
 
 
 class ActionModule(DeliveryAction):
@@ -33,7 +33,8 @@ class ActionModule(DeliveryAction):
             nearer = os.path.relpath(found) if found else ""
             params["release_file"] = found if nearer.startswith("..") else nearer
         if params["folders"] is None:
-            params["folders"] = [folder for folder in (task_vars.get("inventory_dir"), os.getcwd(), task_vars.get("playbook_dir")) if folder]
+            inventories = inventory_folders(task_vars.get("ansible_inventory_sources") or ())
+            params["folders"] = [folder for folder in (*inventories, os.getcwd(), task_vars.get("playbook_dir")) if folder]
         if params["addresses"] is None:
             params["addresses"] = self._addresses(params, hostvars)
         return params

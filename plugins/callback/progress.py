@@ -109,7 +109,9 @@ class CallbackModule(CallbackBase):
             for note in self._last.values():
                 seen = _view(note)
                 outcome = seen.outcome.outcome if seen.outcome else note.outcome
-                commands = [("resume", seen.resume_command), ("abort", seen.abort_command)]
+                # A pause is decided by promote; resume would only pause again.
+                go_on = "promote" if outcome == "paused" else "resume"
+                commands = [(go_on, seen.resume_command.replace(".resume", f".{go_on}")), ("abort", seen.abort_command)]
                 if outcome in OPEN_OUTCOMES and any(command for _verb, command in commands):
                     place = f" at {seen.position}" if seen.position else ""
                     self._say([f"{seen.release.name or 'The release'} is {outcome or 'not finished'}{place}. To go on or to go back, type:"])

@@ -17,6 +17,12 @@ def release_files(extra_vars: Iterable[str]) -> list[str]:
     return [os.path.expanduser(item[1:]) for item in extra_vars if isinstance(item, str) and item.startswith("@")]
 
 
+def inventory_folders(sources: Iterable[str]) -> list[str]:
+    """Where relative paths begin: the folders of the inventories given with ``-i``. The implicit localhost knows of none itself."""
+    found = [os.path.abspath(source) for source in sources if "," not in source and os.path.exists(source)]
+    return list(dict.fromkeys(source if os.path.isdir(source) else os.path.dirname(source) for source in found))
+
+
 def whereabouts(path: str, files: Iterable[str]) -> str:
     """``shop.yml:7`` for a path such as ``rollout_steps[2].set_weight``; '' when no file holds it."""
     parts: list[str | int] = [int(index) if index else name for name, index in re.findall(r"([A-Za-z0-9_-]+)|\[(\d+)\]", path)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.progressive.delivery.tests.matrix.rig import Site
+from ansible_collections.progressive.delivery.tests.matrix.rig import ANALYSIS, Site
 
 
 def test_canary_swaps_slots_and_goes_back_without_a_deploy(site: Site) -> None:
@@ -116,6 +116,12 @@ def test_rolling_does_not_count_a_host_as_done_that_is_lost_during_its_deploy(tm
 def gated(site: Site, **options: object) -> Site:
     site.release.update(rollout_strategy="blue_green", rollout_blue_green={"auto_promotion_enabled": False, **options})
     return site
+
+
+def test_what_nobody_looked_at_is_not_called_good(site: Site) -> None:
+    site.release.update(rollout_strategy="blue_green", rollout_analysis=ANALYSIS)
+    assert site.run("rollout", "2").outcome == "promoted"
+    assert [event["reason"] for event in site.events("outcome")] == ["2 serves every request"]
 
 
 def test_a_gate_pauses_until_it_is_promoted(site: Site) -> None:

@@ -29,7 +29,7 @@ def finish(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         outcome = Outcome.ROLLED_BACK
     reason = record.reason
     if outcome is Outcome.PROMOTED and not reason:
-        watched = [metric["name"] for metric in (current.spec.get("analysis") or {}).get("metrics") or []]
+        watched = _watched(current)
         reason = f"{record.release.version} serves every request" + (f"; {', '.join(watched)} stayed within their limits" if watched else "")
     away = sorted(member.name for members in record.routes.members.values() for member in members if member.ramp == 0)
     if away:
@@ -44,6 +44,13 @@ def finish(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
                   failed_run=not as_asked(outcome, current.spec))
     result["progressive_delivery"]["outcome"] = outcome.value
     return result
+
+
+def _watched(current: Run) -> list[str]:
+    """The metrics that had a say and were looked at: blue-green without a bake looks at none."""
+    looked = {look.metric for look in current.journal.read().all(kinds.Look)}
+    metrics = (current.spec.get("analysis") or {}).get("metrics") or []
+    return [metric["name"] for metric in metrics if metric["name"] in looked and not metric.get("dry_run")]
 
 
 def _stable_after(current: Run, outcome: Outcome) -> Optional[float]:
