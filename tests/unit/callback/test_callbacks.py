@@ -88,6 +88,7 @@ def test_a_quiet_task_prints_no_tree_and_an_open_gate_still_says_what_to_type(tm
     done = run(tmp_path, [says(note(log, print="none"))])
     assert "2.4.0 \u2192 2.4.1" not in done.stdout
     assert "shop is paused at 20 %. To go on or to go back, type:" in done.stdout
+    assert f"  promote: {scenarios.RESUME.replace('.resume', '.promote')}" in done.stdout, "resume would only pause again"
 
 
 @pytest.mark.parametrize("value", [{"event_log": "/nowhere/journal.jsonl"}, {"event_log": 5}, {"event_log": "/nowhere/journal.jsonl", "release": "shop"}, {}])

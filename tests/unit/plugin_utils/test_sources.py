@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.progressive.delivery.plugins.plugin_utils.sources import release_files, whereabouts
+from ansible_collections.progressive.delivery.plugins.plugin_utils.sources import inventory_folders, release_files, whereabouts
 
 SHOP = """rollout_name: shop
 rollout_steps:
@@ -44,3 +44,10 @@ def test_a_file_that_cannot_be_read_is_passed_over(tmp_path, shop, content):
 
 def test_only_files_of_extra_vars_count():
     assert release_files(["@shop.yml", "a=b", {"c": 1}, "@~/x.yml"])[0] == "shop.yml"
+
+
+def test_folders_of_inventories_are_where_relative_paths_begin(tmp_path):
+    (tmp_path / "site" / "group_vars").mkdir(parents=True)
+    (tmp_path / "site" / "hosts.yml").touch()
+    given = [str(tmp_path / "site" / "hosts.yml"), str(tmp_path / "site" / "group_vars"), "web1,web2", str(tmp_path / "gone"), str(tmp_path / "site" / "hosts.yml")]
+    assert inventory_folders(given) == [str(tmp_path / "site"), str(tmp_path / "site" / "group_vars")]
