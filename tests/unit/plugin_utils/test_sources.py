@@ -47,7 +47,8 @@ def test_only_files_of_extra_vars_count():
 
 
 def test_folders_of_inventories_are_where_relative_paths_begin(tmp_path):
-    (tmp_path / "site" / "group_vars").mkdir(parents=True)
-    (tmp_path / "site" / "hosts.yml").touch()
-    given = [str(tmp_path / "site" / "hosts.yml"), str(tmp_path / "site" / "group_vars"), "web1,web2", str(tmp_path / "gone"), str(tmp_path / "site" / "hosts.yml")]
-    assert inventory_folders(given) == [str(tmp_path / "site"), str(tmp_path / "site" / "group_vars")]
+    site = tmp_path / "site"
+    (site / "group_vars").mkdir(parents=True)
+    (site / "hosts.yml").touch()
+    given = [str(path) for path in (site / "hosts.yml", site / "group_vars", tmp_path / "gone", site / "hosts.yml")]
+    assert inventory_folders([*given, "web1,web2"]) == [str(site), str(site / "group_vars")]
