@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.progressive.delivery.tests.matrix.rig import ANALYSIS, Site
+from ansible_collections.progressive.delivery.tests.matrix.rig import ANALYSIS, Site, closed_port
 
 
 def test_canary_swaps_slots_and_goes_back_without_a_deploy(site: Site) -> None:
@@ -138,6 +139,39 @@ def test_a_gate_pauses_until_it_is_promoted(site: Site) -> None:
     assert (promoted.status, promoted.outcome) == (0, "promoted"), promoted.text
     assert site.history == [100] and site.deploys("c1") == ["deploy 2 canary"]
     assert any(event["decision"] == "promoted" for event in site.events("gate"))
+
+
+# ------------------------------------------------------------------------------------------------------------ a way back that failed, an abort
+
+
+def paused_at_20(site: Site) -> Site:
+    site.release.update(rollout_steps=[{"set_weight": 20}, {"pause": {}}])
+    assert site.run("rollout", "2").outcome == "paused"
+    return site
+
+
+def test_a_way_back_that_failed_is_tried_again_by_abort(site: Site) -> None:
+    paused_at_20(site)
+    world = site.folder / "router.json"
+    world.write_text(json.dumps({**site.world, "faults": {"unreachable": True}}))
+    stuck = site.run("abort", "2")
+    assert stuck.status != 0 and stuck.outcome == "partial", stuck.text
+    world.write_text(json.dumps({**site.world, "faults": {}}))
+    assert site.weights == {"stable": 80, "canary": 20}
+    assert "progressive.delivery.abort -e @" in site.run("status", "2").text
+
+    done = site.run("abort", "2")
+    assert (done.status, done.outcome) == (0, "aborted"), done.text
+    assert site.weights == {"stable": 100, "canary": 0} and site.holder == ""
+
+
+def test_to_go_back_no_metrics_are_needed(site: Site) -> None:
+    paused_at_20(site)
+    metrics = [{"name": "errors", "query": "errors", "failure_condition": "result > 0.01"}]
+    site.release["rollout_analysis"] = {"provider": {"prometheus": {"url": f"http://127.0.0.1:{closed_port()}"}}, "metrics": metrics}
+    done = site.run("abort", "2")
+    assert (done.status, done.outcome) == (0, "aborted"), done.text
+    assert site.weights == {"stable": 100, "canary": 0}
 
 
 # ------------------------------------------------------------------------------------------------------------------------------- check mode

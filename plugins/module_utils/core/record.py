@@ -158,6 +158,11 @@ class Record:
     def running(self) -> bool:
         return self.outcome is None or not self.outcome.final
 
+    @property
+    def stuck(self) -> bool:
+        """Whether the way back failed before its end: what is left of it can be tried again."""
+        return self.outcome is Outcome.PARTIAL and self.back and self.position < len(self.way_back)
+
 
 def to_json(record: Record) -> dict[str, Any]:
     """The record as stored. Long steps are packed: they repeat every host's name, and stores take small documents only."""

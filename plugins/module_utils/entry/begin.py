@@ -57,7 +57,7 @@ def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     spec["session"] = {"holder": holder, "fence": lease.fence}
     try:
         left = stored_record(store)
-        if purpose == "abort" and left is not None and not left.running:
+        if purpose == "abort" and left is not None and not (left.running or left.stuck):
             # The holder did it itself while we waited for the lease.
             session.release()
             return early_end(spec, left.outcome or Outcome.ABORTED, left.reason, context)
@@ -87,7 +87,7 @@ def _already(record: Optional[Record], spec: Mapping[str, Any], plan: Plan, purp
                           do="To ship it all the same add rollout_allow_older: true.")
     if purpose == "abort" and record.promoted:
         raise ConfigError(f"{record.release.version} is promoted already", where=spec["name"], do="Use the rollback playbook to go back.")
-    if purpose in ("resume", "abort", "promote") and not record.running:
+    if purpose in ("resume", "abort", "promote") and not (record.running or (record.stuck and purpose == "abort")):
         raise ConfigError(f"the last release of {spec['name']} is over: {record.outcome.value if record.outcome else ''}", where=spec["name"],
                           do="Start one with the rollout playbook.")
     if purpose not in ("rollout", "rollback"):
@@ -121,7 +121,7 @@ def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Cont
     """The stored record when it is this release's and not over; else a new one that carries the history on."""
     session.load_record()
     old = stored_record(session._store)
-    if old is not None and old.running:
+    if old is not None and (old.running or (old.stuck and spec.get("asked") == "abort")):
         return old
     now = iso(context.clock.time())
     attempt = old.release.attempt + 1 if old is not None and old.release.digest == spec["digest"] and not old.promoted else 1
@@ -149,6 +149,9 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
     paused, crashed = record.outcome is Outcome.PAUSED, resumed and record.outcome is None
     # Why it stopped is history once it goes on; why it turned back is not.
     current.record = replace(record, outcome=None, fence=current.session.fence, reason=record.reason if record.back or not resumed else "")
+    if record.stuck and record.ending is not Outcome.PARTIAL:
+        # The rest of a way back that failed, and this time somebody asked for it. Where hosts were left behind it stays partial.
+        current.record = replace(current.record, ending=Outcome.ABORTED, reason=f"{context.who} asked to go back once more")
     if purpose == "promote" and (paused or crashed):
         current.record = _decided(current)
     current.save()

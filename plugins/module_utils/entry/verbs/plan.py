@@ -74,7 +74,8 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         plan = record.plan
     else:
         plan = _compile(release, record, hosts, by_hosts, build.router(spec["router"], hosts, context) if spec.get("router") else None)
-    if params["probe"]:
+    # To go back nobody is asked but the load balancer: metrics that are down with everything else must not be in the way.
+    if params["probe"] and params["asked"] == "rollout" and not (record is not None and record.running and record.back):
         _check_metrics(spec, metrics, plan)
     release["plan"] = encode(plan)
     rows = [describe(plan, step) for step in plan.steps]
