@@ -174,6 +174,18 @@ def test_to_go_back_no_metrics_are_needed(site: Site) -> None:
     assert site.weights == {"stable": 100, "canary": 0}
 
 
+@pytest.mark.parametrize("playbook, outcome", [("abort", "aborted"), ("rollout", "promoted")])
+def test_a_journal_that_cannot_be_written_any_more_is_gone_on_with_elsewhere(site: Site, playbook: str, outcome: str) -> None:
+    (site.folder / "file").touch()
+    site.release["rollout_report"]["directory"] = str(site.folder / "file" / "reports")
+    refused = site.run("rollout", "2")
+    assert refused.status != 0 and "rollout_report.directory" in refused.message(), refused.text
+    site.release["rollout_report"]["directory"] = str(site.folder / "reports")
+    done = site.run(playbook, "2")
+    assert (done.status, done.outcome) == (0, outcome), done.text
+    assert [event["outcome"] for event in site.events("outcome")] == [outcome]
+
+
 # ------------------------------------------------------------------------------------------------------------------------------- check mode
 
 

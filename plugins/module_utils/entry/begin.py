@@ -122,14 +122,14 @@ def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Cont
     session.load_record()
     old = stored_record(session._store)
     if old is not None and (old.running or (old.stuck and spec.get("asked") == "abort")):
-        return old
+        # On another machine, or with another directory for reports, the journal goes on there.
+        return old if os.access(old.journal, os.W_OK) else replace(old, journal=_journal(spec, old.release.id))
     now = iso(context.clock.time())
     attempt = old.release.attempt + 1 if old is not None and old.release.digest == spec["digest"] and not old.promoted else 1
     identity = Identity(id=uuid.uuid4().hex[:12], deployment_id=spec.get("deployment_id") or "", version=plan.version, strategy=plan.strategy,
                         digest=spec["digest"], attempt=attempt, sequence=spec.get("sequence"), started=now, who=context.who)
-    path = os.path.join(os.path.abspath(os.path.expanduser(spec["report"]["directory"])), f"{spec['name']}-{identity.id}.jsonl")
     reason = f"back to {plan.version}, as {context.who} asked" if spec.get("purpose") == "rollback" else ""
-    record = Record(name=spec["name"], release=identity, plan=plan, fence=session.fence, intent=0, journal=path, reason=reason)
+    record = Record(name=spec["name"], release=identity, plan=plan, fence=session.fence, intent=0, journal=_journal(spec, identity.id), reason=reason)
     if old is not None:
         # What somebody asked to go back from is not good any more: asking once more must not bring it back.
         good = tuple(entry for entry in old.good if spec.get("purpose") != "rollback" or old.stable is None or entry.version != old.stable.version)
@@ -139,6 +139,10 @@ def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Cont
         before = Good(plan.previous, plan.stable, "", now)
         record = replace(record, stable=Stable(plan.stable, plan.previous), slots={plan.stable: plan.previous}, good=(before,))
     return record
+
+
+def _journal(spec: Mapping[str, Any], release: str) -> str:
+    return os.path.join(os.path.abspath(os.path.expanduser(spec["report"]["directory"])), f"{spec['name']}-{release}.jsonl")
 
 
 def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, params: Mapping[str, Any]) -> dict[str, Any]:
