@@ -62,6 +62,7 @@ class Demo:
         self.facts: dict[str, Any] = {}
         self.variables = directory / "demo.json"
         self.rows: list[str] = []
+        self.before = set(reports.glob("shop-*.html"))
 
     def start(self) -> None:
         self.facts = self.world.start(rate=150.0)
@@ -76,7 +77,8 @@ class Demo:
 
     def play(self, scene: Scene) -> bool:
         """Run one scene and print what users felt of it. Whether it ended as it must."""
-        print(f"\n{scene.title}: version {scene.version}\n", flush=True)
+        aim = "from" if scene.playbook == "rollback" else "version"
+        print(f"\n{scene.title}: {aim} {scene.version}\n", flush=True)
         environ = {
             **os.environ, "DEMO_VERSION": scene.version, "ANSIBLE_STDOUT_CALLBACK": "progressive.delivery.progress", "ANSIBLE_LOCALHOST_WARNING": "False",
             "ANSIBLE_NOCOWS": "1", "ANSIBLE_HOME": str(self.directory / "ansible"), "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
@@ -137,8 +139,7 @@ def main() -> int:
 
 def tail(demo: Demo, seconds: float, keep: bool) -> None:
     """What was seen, where the reports are, and what to try next."""
-    report = max(demo.reports.glob("shop-*.html"), key=lambda path: path.stat().st_mtime, default=None)
-    first = min(demo.reports.glob("shop-*.html"), key=lambda path: path.stat().st_mtime, default=report)
+    first = min(set(demo.reports.glob("shop-*.html")) - demo.before, key=lambda path: path.stat().st_mtime, default=None)
     print(f"\nAll of it in {seconds:.0f} s:")
     for scene, row in zip(SCENES, demo.rows):
         print(f"  {scene.title:<44} {row}")
