@@ -41,6 +41,22 @@ def test_rolling_over_two_haproxies_loses_no_request(tmp_path: Path) -> None:
         assert shop.users().total > 100
 
 
+def test_rolling_by_zones_changes_one_zone_after_the_other(tmp_path: Path) -> None:
+    with HaproxyShop(tmp_path, FOUR) as shop:
+        rolling(shop)
+        shop.groups.update(rack_b=("web3", "web1"), rack_a=("web2",))
+        shop.release["rollout_rolling"] = {"zones": ["rack_b", "rack_a"], "batches": [1, "50%"]}
+        refused = shop.run("rolling", "2")
+        assert refused.status == 2 and "web4 is in none of the zones" in refused.message() and not shop.deploys, refused.text
+        shop.groups["rack_a"] = ("web2", "web4")
+        done = shop.run("rolling", "2")
+        settled()
+        assert (done.status, done.outcome) == (0, "promoted"), done.text
+        deployed = [deploy["host"] for deploy in shop.deploys]
+        assert deployed[:2] == ["web1", "web3"] and sorted(deployed[2:]) == ["web2", "web4"]
+        assert shop.failures() == []
+
+
 def test_rolling_with_a_sick_second_batch_takes_every_host_back_and_loses_no_request(tmp_path: Path) -> None:
     with HaproxyShop(tmp_path, FOUR, balancers=2, knobs={"web2": {"2": {"healthy": False}}}) as shop:
         rolling(shop)

@@ -42,16 +42,18 @@ def unavailable_and_surge(max_unavailable: Any, max_surge: Any, replicas: int, w
     return (1, 0) if unavailable == 0 and surge == 0 else (unavailable, surge)
 
 
-def batches(hosts: Sequence[str], sizes: Sequence[Any], most: int, where: str = "") -> list[tuple[str, ...]]:
-    """``hosts`` cut into batches: sizes as Ansible's ``serial`` reads them (the last one repeats), never more than ``most`` at once."""
+def batches(zones: Sequence[Sequence[str]], sizes: Sequence[Any], most: int, where: str = "") -> list[tuple[str, ...]]:
+    """The hosts of one zone after the other cut into batches, none of which spans two zones.
+
+    ``sizes`` are read as Ansible's ``serial`` reads them (of all hosts; the last one repeats, also in the next zone), never more than ``most`` at once.
+    """
+    total = sum(map(len, zones))
+    counts = [count_or_percent(size, total, round_up=False, where=where) for size in sizes] or [total]
     result: list[tuple[str, ...]] = []
-    rest = list(hosts)
-    sizes = list(sizes) or ["100%"]
-    for size in sizes:
-        count_or_percent(size, len(hosts), round_up=True, where=where)
-    while rest:
-        size = sizes[min(len(result), len(sizes) - 1)]
-        count = max(1, min(most, count_or_percent(size, len(hosts), round_up=False, where=where)))
-        result.append(tuple(rest[:count]))
-        rest = rest[count:]
+    for zone in zones:
+        rest = tuple(zone)
+        while rest:
+            count = max(1, min(most, counts[min(len(result), len(counts) - 1)]))
+            result.append(rest[:count])
+            rest = rest[count:]
     return result

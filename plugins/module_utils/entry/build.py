@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Optional
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, unknown
 from ..core.metric import Metric
 from ..core.model import Capability, Condition, MatchRoute, Mirror
 from ..core.options import one_key
@@ -89,6 +89,16 @@ def brief(spec: Mapping[str, Any], hosts: Tracks, *, live: str, previous: str, f
                for point, items in (spec.get("hooks") or {}).items()},
         health=bool(spec.get("health")), watch=bool(spec.get("analysis")), allow_overload=spec.get("allow_overload", False),
     )
+
+
+def zoned(spec: Mapping[str, Any], groups: Mapping[str, Any]) -> dict[str, Any]:
+    """The release file with the zones of a rolling update as the hosts of their inventory groups."""
+    rolling = dict(spec.get("rolling") or {})
+    for index, zone in enumerate(rolling.get("zones") or ()):
+        if zone not in groups:
+            raise unknown("group", zone, groups, where=f"rollout_rolling.zones[{index}]")
+    rolling["zones"] = {zone: list(groups[zone]) for zone in rolling.get("zones") or ()}
+    return {**spec, "rolling": rolling}
 
 
 def step_specs(spec: Mapping[str, Any]) -> tuple[StepSpec, ...]:

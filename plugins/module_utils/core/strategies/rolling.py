@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from ..capacity import PRESETS, batches, unavailable_and_surge
@@ -27,18 +28,39 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
                           do="Rolling needs DRAIN, such as haproxy has; or use blue_green.")
     sizes, most = batch_sizes(brief, len(hosts))
     ramp = _ramp(tuple(Fraction(level) for level in options.get("ramp") or ()))
+    zones = _zones(options.get("zones") or {}, hosts)
+    made = batches(zones, sizes, most, f"{WHERE}.batches")
+    looked = next((index for index, batch in enumerate(made) if batch[-1] == zones[0][-1]), 0) if len(zones) > 1 else 0
     result: list[Step] = []
-    for index, batch in enumerate(batches(hosts, sizes, most, f"{WHERE}.batches")):
+    for index, batch in enumerate(made):
         for step in move(batch, brief.live, brief.version, health=brief.health, drain=brief.routed, ramp=ramp):
             if brief.routed or step.kind is not Kind.JOIN:
                 result.append(step)
-        bake = options.get("bake_first" if index == 0 else "bake_between", 0.0)
+        bake = max(options.get("bake_between", 0.0) if index else 0.0, options.get("bake_first", 0.0) if index == looked else 0.0)
         if bake and len(batch) < len(hosts):
             result.append(Step("bake", Kind.BAKE, duration=bake, watch=brief.watch))
     if options.get("monitor"):
         result.append(Step("monitor", Kind.BAKE, duration=options["monitor"], watch=brief.watch))
     result.append(Step("promote", Kind.PROMOTE))
     return brief.live, result
+
+
+def _zones(zones: Mapping[str, Sequence[str]], hosts: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The pool's ``hosts`` by zone, in the order of the zones; all as one where there are none. Raises ConfigError unless each host is in exactly one."""
+    if not zones:
+        return [hosts]
+    where = f"{WHERE}.zones"
+    for host in hosts:
+        found = [zone for zone, names in zones.items() if host in names]
+        if not found:
+            raise ConfigError(f"{host} is in none of the zones", where=where, do=f"Put it into one of the groups {', '.join(zones)}, or name its group too.")
+        if len(found) > 1:
+            raise ConfigError(f"{host} is in the zones {' and '.join(found)}", where=where, do="A host belongs to one zone.")
+    result = [tuple(host for host in hosts if host in names) for names in zones.values()]
+    for zone, members in zip(zones, result):
+        if not members:
+            raise ConfigError(f"zone {zone} has no host of the pool", where=where, do="Put hosts into the group, or take it off the list.")
+    return result
 
 
 def _ramp(levels: tuple[Fraction, ...]) -> tuple[Fraction, ...]:

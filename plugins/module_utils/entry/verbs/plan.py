@@ -57,6 +57,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     spec = release_file.located(release_file.read(variables), params.get("folders") or [])
     store = build.store(spec["store"], spec["name"], context)
     record = stored_record(store)
+    spec = build.zoned(spec, params.get("groups") or {})
     hosts, by_hosts = _hosts(spec, params.get("groups") or {})
     if recorded:
         spec["version"] = record.release.version if record is not None else RECORDED

@@ -43,8 +43,14 @@ sizes = st.lists(st.one_of(st.integers(0, 20), st.integers(0, 100).map(lambda sh
 
 
 @bounded(300)
-@given(st.lists(st.text(min_size=1, max_size=3), unique=True, max_size=30), sizes, st.integers(1, 30))
-def test_batches_hold_every_host_once_in_order_and_never_too_many(hosts, wanted, most):
+@given(st.lists(st.lists(st.integers(), max_size=12), max_size=5), sizes, st.integers(1, 30))
+def test_batches_hold_every_host_once_in_order_never_too_many_and_of_one_zone(zones, wanted, most):
+    hosts = [[f"{number}-{index}" for index, _host in enumerate(zone)] for number, zone in enumerate(zones)]
     made = batches(hosts, wanted, most)
-    assert [host for batch in made for host in batch] == hosts
+    assert [host for batch in made for host in batch] == [host for zone in hosts for host in zone]
     assert all(0 < len(batch) <= most for batch in made)
+    assert all(len({host.split("-")[0] for host in batch}) == 1 for batch in made)
+
+
+def test_sizes_go_on_from_zone_to_zone():
+    assert batches(["abc", "def"], [1, "50%"], 6) == [("a",), ("b", "c"), ("d", "e", "f")]

@@ -107,6 +107,9 @@ def test_hooks_stand_where_they_belong():
         (brief(stable=3, canary=1, capabilities=SPLITS, steps=weights(50)), "needs 2 canary hosts"),
         (brief("rolling", capabilities=SPLITS), "out of rotation"),
         (brief("rolling", stable=1), "one host"),
+        (brief("rolling", options={"zones": {"a": ["s1", "s2"]}}), "s3 is in none of the zones"),
+        (brief("rolling", options={"zones": {"a": ["s1", "s2"], "b": ["s2", "s3"]}}), "s2 is in the zones a and b"),
+        (brief("rolling", options={"zones": {"a": ["s1", "s2", "s3"], "b": ["x"]}}), "zone b has no host"),
         (brief("blue_green", stable=3, canary=1), "cannot carry everything"),
         (brief("blue_green", canary=0), "no hosts"),
         (brief(steps=weights(50, 20)), "weights never fall"),
@@ -116,6 +119,15 @@ def test_hooks_stand_where_they_belong():
 def test_a_plan_that_cannot_be_is_refused(given, words):
     with pytest.raises(ConfigError, match=words.replace("?", r"\\?")):
         compile_plan(given)
+
+
+def test_zones_come_one_after_the_other_and_the_first_is_looked_at_longer():
+    options = {"zones": {"b": ["s3", "s4", "x"], "a": ["s2", "s1"]}, "preset": "fast", "batches": [1, 4], "bake_first": 60.0, "bake_between": 10.0}
+    plan = compile_plan(brief("rolling", stable=4, canary=0, options=options))
+    assert [step.hosts for step in plan.steps if step.kind is Kind.DEPLOY] == [("s3",), ("s4",), ("s1", "s2")]
+    assert [step.duration for step in plan.steps if step.kind is Kind.BAKE] == [60, 10]
+    assert [plan.steps[index - 1].name for index, step in enumerate(plan.steps) if step.duration == 60] == ["join s4"]
+    assert "zones in this order: b, a" in plan.notes
 
 
 def test_overload_is_taken_as_asked_and_somebody_takes_it():
