@@ -12,7 +12,7 @@ from ansible import context as cli
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import plan
 from ansible_collections.progressive.delivery.plugins.plugin_utils.base_action import DeliveryAction
-from ansible_collections.progressive.delivery.plugins.plugin_utils.sources import inventory_folders, release_files, whereabouts
+from ansible_collections.progressive.delivery.plugins.plugin_utils.sources import inventory_folders, left_out, release_files, repeated, whereabouts
 
 
 class ActionModule(DeliveryAction):
@@ -28,10 +28,13 @@ class ActionModule(DeliveryAction):
         hostvars = task_vars.get("hostvars") or {}
         if params["groups"] is None:
             params["groups"] = {group: list(hosts) for group, hosts in (task_vars.get("groups") or {}).items()}
-        if params["release_file"] is None:
-            found = next((name for name in release_files(cli.CLIARGS.get("extra_vars") or ()) if whereabouts("rollout_name", [name])), "")
-            nearer = os.path.relpath(found) if found else ""
-            params["release_file"] = found if nearer.startswith("..") else nearer
+        if params["arguments"] is None:
+            params["arguments"] = repeated(cli.CLIARGS, os.environ.get("AWX_ISOLATED_DATA_DIR", ""))
+            if "rollout_name" not in hostvars.get(task_vars.get("inventory_hostname"), {}):
+                # The user's own playbook says it: ours, which would be typed, would not know.
+                params["arguments"] += ["-e", "@RELEASE.yml"]
+        if params["left_out"] is None:
+            params["left_out"] = left_out(cli.CLIARGS.get("extra_vars") or ())
         if params["folders"] is None:
             inventories = inventory_folders(task_vars.get("ansible_inventory_sources") or ())
             params["folders"] = [folder for folder in (*inventories, os.getcwd(), task_vars.get("playbook_dir")) if folder]

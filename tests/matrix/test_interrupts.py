@@ -42,7 +42,7 @@ def test_a_signal_in_a_bake_is_recorded_and_resume_goes_on(baking: Site, number:
     assert site.record["outcome"] == "interrupted" and site.record["position"] == BAKE
     assert site.weights == {"stable": 80, "canary": 20}
     for playbook in ("resume", "abort"):
-        assert stopped.text.count(f"ansible-playbook progressive.delivery.{playbook} -e @") == 1, stopped.text
+        assert stopped.text.count(f"ansible-playbook progressive.delivery.{playbook} -i inventory.yml -e @shop.yml") == 1, stopped.text
 
     quick(site)
     begun = time.monotonic()

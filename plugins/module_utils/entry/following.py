@@ -18,6 +18,12 @@ from .run import Run
 QUIET = (Kind.CLEAN, Kind.PROMOTE, Kind.RETIRE)
 """Kinds after which nobody needs to see the whole tree again."""
 
+KNOWN = frozenset({
+    "rollout_version", "rollout_previous_version", "rollout_to_version", "rollout_strategy", "rollout_steps", "rollout_reason", "rollout_force",
+    "rollout_abort", "rollout_promote_full", "rollout_deployment_id", "rollout_sequence", "rollout_allow_older", "rollout_on_new_revision",
+})
+"""Variables that a release which is gone on with has from its record, or that are about the one run that was given them."""
+
 
 def what_next(current: Run, *, in_pool: bool, show: bool = False) -> dict[str, Any]:
     # The record is bookkeeping: only what changes a host or a load balancer is reported as changed.
@@ -56,28 +62,40 @@ def early_end(spec: Mapping[str, Any], outcome: Outcome, reason: str, context: C
 
 def commands(spec: Mapping[str, Any]) -> dict[str, str]:
     """What a person types to go on, or to stop."""
-    file = shlex.quote(spec.get("release_file") or "RELEASE.yml")
-    return {"resume_command": f"ansible-playbook progressive.delivery.resume -e @{file}",
-            "abort_command": f"ansible-playbook progressive.delivery.abort -e @{file}"}
+    return {"resume_command": command("resume", spec), "abort_command": command("abort", spec)}
 
 
-def next_lines(outcome: Outcome, spec: Mapping[str, Any]) -> list[str]:
-    lines = commands(spec)
+def command(playbook: str, spec: Mapping[str, Any]) -> str:
+    """A line for a shell: one of our playbooks, with the files that this run was given."""
+    return shlex.join(["ansible-playbook", f"progressive.delivery.{playbook}", *(spec.get("arguments") or [])])
+
+
+def next_lines(outcome: Outcome, spec: Mapping[str, Any], *, back: bool = False, stuck: bool = False) -> list[str]:
+    """What to type after ``outcome``. ``back``: on the way back; ``stuck``: which failed, and can be tried again."""
+    typed = _typed(outcome, back, stuck)
+    # What the record knows, or what was said for that one run, need not be said again; a newer version must.
+    missing = [name for name in spec.get("left_out") or [] if outcome is Outcome.SUPERSEDED or name not in KNOWN]
+    hint = [f"with the -e values of this run: {', '.join(missing)}"] if typed and missing else []
+    return [*(f"{what}: {command(playbook, spec)}" for what, playbook in typed), *hint]
+
+
+def _typed(outcome: Outcome, back: bool, stuck: bool) -> list[tuple[str, str]]:
+    """What for, and which playbook."""
     if outcome is Outcome.PAUSED:
-        promote = lines["resume_command"].replace(".resume", ".promote")
-        return [f"go on: {promote}", f"take it back: {lines['abort_command']}"]
+        return [("go on", "promote"), ("take it back", "abort")]  # resume would only pause again
     if outcome in (Outcome.INTERRUPTED, Outcome.HELD):
-        return [f"go on: {lines['resume_command']}", f"take it back: {lines['abort_command']}"]
+        return [("finish the way back", "resume")] if back else [("go on", "resume"), ("take it back", "abort")]
     if outcome is Outcome.SUPERSEDED:
-        return [f"ship the newer one: {lines['resume_command'].replace('.resume', '.rollout')}"]
-    if outcome in (Outcome.ROLLED_BACK, Outcome.ABORTED, Outcome.PARTIAL):
-        return [f"look: {lines['resume_command'].replace('.resume', '.status')}"]
-    return []
+        return [("ship the newer one", "rollout")]
+    if stuck:
+        return [("try the way back once more", "abort")]
+    return [("look", "status")] if outcome in (Outcome.ROLLED_BACK, Outcome.ABORTED, Outcome.PARTIAL) else []
 
 
 def as_asked(outcome: Outcome, spec: Mapping[str, Any]) -> bool:
     """Whether the playbook did what its name says."""
+    asked = spec.get("asked", "rollout")
     if outcome is Outcome.PAUSED:
-        return not spec.get("paused_fails", False)
-    wanted = {"abort": {Outcome.ABORTED}, "rollback": {Outcome.ROLLED_BACK}}.get(spec.get("asked", "rollout"), {Outcome.PROMOTED, Outcome.UNCHANGED})
-    return outcome in wanted or outcome is Outcome.UNCHANGED
+        return asked == "rollout" and not spec.get("paused_fails", False)
+    wanted = {"abort": Outcome.ABORTED, "rollback": Outcome.ROLLED_BACK}.get(asked, Outcome.PROMOTED)
+    return outcome in (wanted, Outcome.UNCHANGED)

@@ -13,7 +13,7 @@ from ..core.lease import read as read_lease
 from ..core.record import Outcome, Record
 from . import build
 from .context import Context
-from .following import commands, next_lines
+from .following import next_lines
 from .run import tracks_of
 from .stored import stored_record
 
@@ -55,8 +55,6 @@ def _status_lines(spec: Mapping[str, Any], record: Optional[Record], lease: Any,
         lines.append(f"held by {lease}")
     elif record.outcome is None:
         lines.append("held by nobody: orphaned, the weights stay as they are")
-    if record.running and not lease.holder:
-        lines.extend(next_lines(record.outcome or Outcome.INTERRUPTED, spec))
-    elif record.stuck and not lease.holder:
-        lines.append(f"try the way back once more: {commands(spec)['abort_command']}")
+    if (record.running or record.stuck) and not lease.holder:
+        lines.extend(next_lines(record.outcome or Outcome.INTERRUPTED, spec, back=record.back, stuck=record.stuck))
     return lines

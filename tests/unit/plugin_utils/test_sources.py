@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible import constants as C
 
-from ansible_collections.progressive.delivery.plugins.plugin_utils.sources import inventory_folders, release_files, whereabouts
+from ansible_collections.progressive.delivery.plugins.plugin_utils.sources import inventory_folders, left_out, release_files, repeated, whereabouts
 
 SHOP = """rollout_name: shop
 rollout_steps:
@@ -52,3 +53,30 @@ def test_folders_of_inventories_are_where_relative_paths_begin(tmp_path):
     (site / "hosts.yml").touch()
     given = [str(path) for path in (site / "hosts.yml", site / "group_vars", tmp_path / "gone", site / "hosts.yml")]
     assert inventory_folders([*given, "web1,web2"]) == [str(site), str(site / "group_vars")]
+
+
+def test_what_another_run_needs_is_repeated_with_the_shortest_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "inventory": (f"{tmp_path}/inventory.yml", "web1,web2,"), "extra_vars": (f"@{tmp_path}/shop.yml", "password=hunter2", "@/etc/x.yml"),
+        "vault_ids": ("prod@prompt",), "vault_password_files": (f"{tmp_path}/.vault",), "remote_user": "deploy", "become": True, "ask_pass": False,
+    }
+    assert repeated(given) == ["-i", "inventory.yml", "-i", "web1,web2,", "-e", "@shop.yml", "-e", "@/etc/x.yml", "--vault-id", "prod@prompt",
+                               "--vault-password-file", ".vault", "-u", "deploy", "-b"]
+    (tmp_path / "site").mkdir()
+    monkeypatch.chdir(tmp_path / "site")
+    assert repeated({"extra_vars": (f"@{tmp_path}/shop.yml",)}) == ["-e", "@../shop.yml"]
+
+
+def test_an_inventory_that_was_not_given_is_not_repeated():
+    assert repeated({"inventory": tuple(C.DEFAULT_HOST_LIST)}) == repeated({}) == []
+
+
+def test_what_is_gone_with_the_job_is_not_repeated():
+    given = {"inventory": ("/runner/inventory/hosts", "/runner/project/hosts"), "extra_vars": ("@/runner/env/extravars", "@/runner/project/shop.yml"),
+             "vault_ids": ("prod@prompt",)}
+    assert repeated(given, "/runner/artifacts/533") == ["-i", "/runner/project/hosts", "-e", "@/runner/project/shop.yml", "--vault-id", "prod@prompt"]
+
+
+def test_values_on_the_command_line_are_named_and_never_repeated():
+    assert left_out(["@shop.yml", "a=1 b='x y'", "{\"c\": 1, d: 2}", "a=2", "{broken", "just words", "quote=\"open"]) == ["a", "b", "c", "d"]

@@ -34,7 +34,9 @@ OPTIONS: Options = {
     "addresses": Option("dict", "Address per host. Default: from the inventory.", open=True),
     "purpose": Option("str", "What the plan is for.", default="rollout", choices=("rollout", "rollback", "resume", "status")),
     "asked": Option("str", "Which playbook was started: decides what counts as success.", default="rollout", choices=("rollout", "abort", "rollback")),
-    "release_file": Option("str", "Name of the release file, for the commands that are shown. Default: the C(-e @file) that holds C(rollout_name)."),
+    "arguments": Option("list", "Arguments for the commands that are shown. Default: inventories, C(-e @file)s and the like, as this run was given them.",
+                        elements="str"),
+    "left_out": Option("list", "Names of variables that those arguments do not set. Default: those given as C(-e name=value).", elements="str"),
     "folders": Option("list", "Where relative paths of tasks files begin. Default: the inventory's folder, then the working directory.", elements="path"),
     "strategy": Option("str", "Overrides C(rollout_strategy)."),
     "show": Option("bool", "Print the plan.", default=False),
@@ -66,7 +68,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     metrics = build.metrics(spec.get("analysis"))
     release = {**spec, "hosts": {slot: list(names) for slot, names in hosts.items()}, "addresses": dict(params.get("addresses") or {}),
                "purpose": params["purpose"], "asked": params["asked"], "digest": digest(spec), "planned_on": last_state(record), "who": context.who,
-               "release_file": params.get("release_file") or ""}
+               "arguments": list(params.get("arguments") or []), "left_out": list(params.get("left_out") or [])}
     if params["purpose"] == "status":
         return {"changed": False, "release": release, "rows": [], "notes": [], "text": []}
     if params["purpose"] == "resume":
