@@ -30,6 +30,26 @@ def needed(share: Fraction, full_load: int) -> int:
     return math.ceil(share * full_load / 100)
 
 
+def pods_by_ratio(replicas: int, share: Fraction) -> tuple[int, int]:
+    """(candidate, stable): whole pods whose ratio is nearest to ``share`` percent, among ``replicas`` pods or one more.
+
+    Of two that are equally near, the one with the larger candidate; of those, the one without the extra pod. Neither side is empty for a
+    share between 0 and 100.
+    """
+    if share <= 0:
+        return 0, replicas
+    if share >= FULL:
+        return replicas, 0
+    found: list[tuple[Fraction, int, int, int]] = []
+    for total in (max(2, replicas), replicas + 1):
+        exact = total * share / FULL
+        for candidate in {math.floor(exact), math.ceil(exact)}:
+            inside = min(max(candidate, 1), total - 1)
+            found.append((abs(FULL * inside / total - share), -inside, total, inside))
+    _off, _larger, total, candidate = min(found)
+    return candidate, total - candidate
+
+
 def unavailable_and_surge(max_unavailable: Any, max_surge: Any, replicas: int, where: str = "") -> tuple[int, int]:
     """Both as whole numbers: surge rounds up, unavailable rounds down; two percentages that round to 0 make 1 unavailable.
 

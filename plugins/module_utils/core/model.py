@@ -27,12 +27,15 @@ class Capability(str, enum.Enum):
     WEIGHT = "weight"  # any split, not only 0 and 100
     MEMBERS = "members"  # addresses single servers: hosts may move between tracks
     DRAIN = "drain"  # takes a single server out of rotation and reports what is still in flight
+    CUT = "cut"  # ends what a drain left in flight
     HEADER = "header"
     COOKIE = "cookie"
     QUERY = "query"
     PATH = "path"
     MIRROR = "mirror"
     MEASURE = "measure"  # counts requests per track in the data plane
+    PODS = "pods"  # splits by the number of pods: the share of a track is its share of the pods
+    PREVIEW = "preview"  # has a second entry that leads to the slot without traffic
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,14 @@ class Routes:
     """Where requests go: absolute, not a change. ``weights`` sum to exactly 100.
 
     ``members`` says which servers make up a track, for routers with the MEMBERS capability; empty means that the
-    router's own configuration knows.
+    router's own configuration knows. ``pods`` says how many pods each track has, for routers with the PODS capability.
     """
 
     weights: Mapping[str, Fraction]
     members: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)
     matches: tuple[MatchRoute, ...] = ()
     mirror: Optional[Mirror] = None
+    pods: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if sum(self.weights.values(), Fraction(0)) != FULL or any(weight < 0 for weight in self.weights.values()):
@@ -142,6 +146,17 @@ class Track:
     replicas: int
     ready: int
     members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One look at a track that is changing. ``why`` says what is waited for, or, with ``failed``, what will not get better by waiting."""
+
+    done: bool
+    why: str
+    failed: bool = False
+    ready: int = 0
+    wanted: int = 0
 
 
 @dataclass(frozen=True)

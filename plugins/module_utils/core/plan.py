@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Optional
 
+from .capacity import pods_by_ratio
 from .codec import encode
 from .model import FULL, MatchRoute, Member, Mirror, Routes
 
@@ -21,7 +22,8 @@ class Kind(str, enum.Enum):
     """What a step does. One verb carries out each kind."""
 
     DEPLOY = "deploy"  # the workload: put a version in place on hosts, or in the track
-    HEALTH = "health"  # wait until hosts answer well
+    SCALE = "scale"  # the workload: so many replicas in the track
+    HEALTH = "health"  # wait until hosts answer well, or the track is ready
     WEIGHT = "weight"  # traffic: the candidate's share
     DRAIN = "drain"  # traffic: take hosts out of rotation and wait for what is in flight
     JOIN = "join"  # traffic: put hosts into a track, at a ramp
@@ -34,6 +36,9 @@ class Kind(str, enum.Enum):
     PROMOTE = "promote"  # the record: the candidate is stable from now on
     RETIRE = "retire"  # the old side may rest: wait the scale-down delay, then drain it
 
+
+WORKLOAD = frozenset({Kind.DEPLOY, Kind.SCALE, Kind.RETIRE})
+"""What changes the workload itself, where that is done through an API."""
 
 TRAFFIC = frozenset({Kind.WEIGHT, Kind.DRAIN, Kind.JOIN, Kind.MATCH, Kind.MIRROR, Kind.CLEAN})
 
@@ -68,7 +73,7 @@ class Step:
 
     ``weight``: percent of requests of the candidate once the step is done. ``hosts``: those that a deploy, health, drain or join
     step is about, and those that a clean step leaves out of rotation; ``track``: where they belong then; ``ramp``: percent of a
-    full share they take after a join.
+    full share they take after a join. ``replicas``: how many the track has after a deploy or scale step of a workload that has replicas.
     ``watch``: a bake measures and judges (else it only waits).
     """
 
@@ -79,6 +84,7 @@ class Step:
     track: str = ""
     ramp: Fraction = FULL
     version: str = ""
+    replicas: Optional[int] = None
     duration: Optional[float] = None
     interval: Optional[float] = None
     watch: bool = True
@@ -95,7 +101,7 @@ class Plan:
 
     ``stable`` and ``candidate`` are slot names: which slot carries the traffic at the start, and which receives the new version.
     ``start`` are the routes at the start, ``home`` the tracks as the inventory has them, ``full_load`` the number of
-    hosts that carried all traffic. ``max_failed`` hosts may fail over the whole run before ``on_failure`` (rollback_all,
+    hosts or pods that carried all traffic; ``by_hosts``: versions are put on hosts, by the user's tasks. ``max_failed`` hosts may fail over the whole run before ``on_failure`` (rollback_all,
     rollback_failed or hold) says what happens. ``after`` is the slot that is stable once promoted.
     """
 
@@ -109,6 +115,7 @@ class Plan:
     previous: str = ""
     home: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     full_load: int = 0
+    by_hosts: bool = True
     max_failed: int = 0
     on_failure: str = "rollback_all"
     notes: tuple[str, ...] = ()
@@ -123,7 +130,8 @@ class Plan:
 def apply(routes: Routes, step: Step, plan: Plan) -> Routes:
     """The routes after ``step``. Steps that are not about traffic leave them alone."""
     if step.kind is Kind.WEIGHT and step.weight is not None:
-        return routes.with_weight(plan.candidate, step.weight, plan.stable)
+        moved = routes.with_weight(plan.candidate, step.weight, plan.stable)
+        return replace(moved, pods=pods_at(plan, step.weight)) if routes.pods else moved
     if step.kind is Kind.DRAIN:
         return replace(routes, members=_with_ramp(routes.members, step.hosts, Fraction(0)))
     if step.kind is Kind.JOIN:
@@ -138,8 +146,15 @@ def apply(routes: Routes, step: Step, plan: Plan) -> Routes:
         home = {track: tuple(Member(host) for host in hosts) for track, hosts in plan.home.items()} if routes.members else {}
         home = _with_ramp(home, step.hosts, Fraction(0))
         weights = {track: (FULL if track == step.track else Fraction(0)) for track in routes.weights}
-        return Routes(weights=weights if step.track else routes.weights, members=home)
+        pods = {track: (plan.full_load if track == step.track else 0) for track in routes.pods} if step.track else routes.pods
+        return Routes(weights=weights if step.track else routes.weights, members=home, pods=pods)
     return routes
+
+
+def pods_at(plan: Plan, share: Fraction) -> dict[str, int]:
+    """Pods per track at ``share`` percent of the candidate, for a router that splits by pods."""
+    candidate, stable = pods_by_ratio(plan.full_load, share)
+    return {plan.stable: stable, plan.candidate: candidate}
 
 
 def routes_at(plan: Plan, position: int, back: Iterable[Step] = ()) -> Routes:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Optional, Protocol
+from typing import Any, Optional, Protocol, runtime_checkable
 
-from .model import Capability, Observation, Routes, Series, Track, Verdict, Window
+from .model import Capability, Observation, Progress, Routes, Series, Track, Verdict, Window
 
 
 class TrafficRouter(Protocol):
@@ -35,6 +35,22 @@ class TrafficRouter(Protocol):
 
     def release(self) -> None:
         """Remove what this router created and nobody needs any more; weights stay as they are."""
+
+
+@runtime_checkable
+class Cutting(Protocol):
+    """What a TrafficRouter with the CUT capability has besides."""
+
+    def cut(self, servers: Iterable[str]) -> int:
+        """End every session that the drained ``servers`` still have, and how many those were. They stay out of rotation. Raises Unavailable, ConfigError."""
+
+
+@runtime_checkable
+class Wary(Protocol):
+    """What a TrafficRouter may have besides: an eye on its own control interface."""
+
+    def warnings(self) -> list[str]:
+        """One line for each way in which a stranger could move the traffic, with what to do. Never raises for a plane that does not say."""
 
 
 class MetricProvider(Protocol):
@@ -64,15 +80,25 @@ class Workload(Protocol):
 
 
 class ManagedWorkload(Workload, Protocol):
-    """A workload changed through an API. (A pool of hosts is changed by the user's own tasks, in a play.)"""
+    """A workload changed through an API. (A pool of hosts is changed by the user's own tasks, in a play.)
 
-    def deploy(self, track: str, revision: str) -> None: ...
+    Every change is absolute and idempotent, and returns whether something was written. Raises ConfigError (no such object, refused by the
+    server), Unavailable, Conflict.
+    """
 
-    def scale(self, track: str, replicas: int) -> None: ...
+    def deploy(self, track: str, version: str, replicas: Optional[int] = None) -> bool:
+        """Give ``track`` the version: the release's own, or one that ran before; with ``replicas``, that many."""
 
-    def promote(self, track: str) -> None: ...
+    def scale(self, track: str, replicas: int) -> bool: ...
 
-    def retire(self, track: str) -> None: ...
+    def retire(self, track: str) -> bool:
+        """Nothing of ``track`` runs any more, and what was held for the release is given back."""
+
+    def progress(self, track: str) -> Progress:
+        """One look at how far the last change has come."""
+
+    def await_change(self, track: str, seconds: float) -> None:
+        """Return when something about ``track`` has changed, or after ``seconds``."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, ClassVar, Optional
 
@@ -70,7 +71,7 @@ class MemoryRouter:
     def write(self, want: Routes) -> None:
         world = self._load()
         live = self._routes(world)
-        want = Routes(want.weights, {**live.members, **want.members}, want.matches, want.mirror)
+        want = replace(want, members={**live.members, **want.members})
         self._check(want)
         if _same(want, live):
             return
@@ -109,6 +110,13 @@ class MemoryRouter:
             world["routes"] = encode(Routes(live.weights, live.members))
             world["history"].append(world["routes"])
             self._save(world)
+
+    def cut(self, servers: Iterable[str]) -> int:
+        """Nothing is in flight to ``servers`` any more."""
+        world = self._load()
+        left = sum(world["in_flight"].pop(server, 0) for server in servers)
+        self._save(world)
+        return left
 
     def restart(self, lose: bool = False) -> None:
         """What a load balancer's restart does: counters at 0, a new epoch and, with ``lose``, the routes of the beginning."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from ..plan import GateSpec, Kind, Step
@@ -16,7 +17,12 @@ DEFAULT_DURATION = 7 * 86400.0
 
 
 def steps(brief: Brief) -> tuple[str, list[Step]]:
-    """(slot that is stable afterwards, steps): a canary with one long look and a decision before promotion."""
+    """(slot that is stable afterwards, steps)."""
+    return canary.steps(as_canary(brief))
+
+
+def as_canary(brief: Brief) -> Brief:
+    """A canary with one long look and a decision before promotion."""
     share = Fraction(brief.options.get("share", DEFAULT_SHARE))
     duration = float(brief.options.get("max_duration", DEFAULT_DURATION))
     wanted = brief.steps or (
@@ -24,4 +30,4 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
         StepSpec(step=Step("experiment", Kind.BAKE, duration=duration)),
         StepSpec(step=Step('gate "winner"', Kind.GATE, gate=GateSpec("winner"))),
     )
-    return canary.steps(Brief(**{**brief.__dict__, "steps": wanted}))
+    return replace(brief, steps=wanted)

@@ -20,9 +20,9 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
     """(slot that is stable afterwards, steps)."""
     live, spare = brief.live, brief.spare
     hosts = tuple(brief.home.get(spare, ()))
-    if brief.by_hosts and not hosts:
+    if not hosts:
         raise ConfigError("the idle colour has no hosts", where="rollout_workload.pool.canary", do="Blue-green needs a second group of hosts.")
-    if brief.by_hosts and carries(len(hosts), len(brief.home[live])) < FULL and not brief.allow_overload:
+    if carries(len(hosts), len(brief.home[live])) < FULL and not brief.allow_overload:
         raise ConfigError(
             f"the idle colour has {len(hosts)} hosts, the active one {len(brief.home[live])}: it cannot carry everything",
             where="rollout_workload.pool", do="Make both groups equally large, or set rollout_allow_overload: true.",

@@ -15,11 +15,21 @@ from ..plan import HookSpec, Step
 
 
 @dataclass(frozen=True)
+class Scale:
+    """How many pods the candidate shall have, whatever its share: so many, as many as ``weight`` percent need, or as its share needs."""
+
+    replicas: Optional[int] = None
+    weight: Optional[Fraction] = None
+    match_traffic_weight: bool = False
+
+
+@dataclass(frozen=True)
 class StepSpec:
     """One step as the user wrote it, already checked: the steps it stands for, before a strategy places them."""
 
     weight: Optional[Fraction] = None
     step: Optional[Step] = None
+    scale: Optional[Scale] = None
     where: str = ""
 
 
@@ -29,7 +39,7 @@ class Brief:
 
     ``home``: hosts per slot, as the inventory has them. ``live``: the slot that carries the traffic now. ``previous``:
     the version it runs ('' when unknown or when this is the first deploy). ``options``: the strategy's own, checked.
-    ``present``: the spare slot holds the version already, so that it need not be deployed.
+    ``present``: the spare slot holds the version already, so that it need not be deployed. ``replicas``: pods per slot, for workloads that have them.
     """
 
     strategy: str
@@ -42,6 +52,7 @@ class Brief:
     capabilities: frozenset[Capability] = frozenset()
     routed: bool = True
     by_hosts: bool = True  # the version is put in place on hosts, by the user's tasks
+    replicas: Mapping[str, int] = field(default_factory=dict)
     steps: tuple[StepSpec, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     hooks: Mapping[str, tuple[HookSpec, ...]] = field(default_factory=dict)
@@ -55,6 +66,11 @@ class Brief:
         return next((slot for slot in self.home if slot != self.live), self.live)
 
     @property
+    def full(self) -> int:
+        """Hosts or pods that carry all traffic now."""
+        return len(self.home[self.live]) if self.by_hosts else max(1, self.replicas.get(self.live, 1))
+
+    @property
     def moves(self) -> bool:
         """Whether single hosts can change sides."""
         return Capability.MEMBERS in self.capabilities
@@ -64,4 +80,5 @@ class Brief:
         """All traffic on the live slot."""
         weights = {slot: (FULL if slot == self.live else Fraction(0)) for slot in self.home}
         members = {slot: tuple(Member(host) for host in hosts) for slot, hosts in self.home.items()} if self.moves and self.by_hosts else {}
-        return Routes(weights=weights, members=members)
+        pods = {slot: (self.full if slot == self.live else 0) for slot in self.home} if Capability.PODS in self.capabilities and not self.by_hosts else {}
+        return Routes(weights=weights, members=members, pods=pods)

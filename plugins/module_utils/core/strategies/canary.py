@@ -17,7 +17,7 @@ from fractions import Fraction
 from ..capacity import carries, needed
 from ..errors import ConfigError
 from ..model import FULL, Capability
-from ..plan import TRAFFIC, Kind, Step
+from ..plan import Kind, Step
 from ..units import show_percent
 from .brief import Brief, StepSpec
 from .transfer import Sides, move, short, transfer
@@ -41,7 +41,7 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
     live, spare = brief.live, brief.spare
     full = len(brief.home[live])
     candidate_hosts = list(brief.home.get(spare, ()))
-    swap = not brief.by_hosts or len(candidate_hosts) >= full
+    swap = len(candidate_hosts) >= full
     specs = brief.steps or default_steps()
     _check(brief, specs, full, len(candidate_hosts), swap)
     result: list[Step] = []
@@ -53,7 +53,7 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
     movable = [] if swap or not brief.moves else list(brief.home[live])
 
     def grow(target: Fraction) -> Iterator[Step]:
-        if not brief.by_hosts or brief.allow_overload:
+        if brief.allow_overload:
             # An explicit wish: take the share as asked, whatever the hosts would carry. But somebody has to take it.
             if movable and target and not sides.receiver:
                 sides.receiver.append(movable.pop(0))
@@ -68,7 +68,7 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
         if spec.weight is not None:
             result.extend(grow(spec.weight))
         elif spec.step is not None:
-            if (spec.step.match or spec.step.mirror) and brief.by_hosts and not sides.receiver:
+            if (spec.step.match or spec.step.mirror) and not sides.receiver:
                 raise ConfigError("no host runs the new version yet, so nobody could answer", where=spec.where,
                                   do="Put a set_weight above 0 before it, or hosts into the canary group.")
             step = spec.step if brief.watch or spec.step.kind is not Kind.BAKE else replace(spec.step, watch=False)
@@ -87,35 +87,38 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
     return after, result
 
 
-def _check(brief: Brief, specs: tuple[StepSpec, ...], full: int, candidates: int, swap: bool) -> None:
-    too_small = brief.by_hosts and not swap and not brief.moves and not brief.allow_overload
+def rising(brief: Brief, specs: tuple[StepSpec, ...]) -> None:
+    """Raise ConfigError for weights that fall, or that this router cannot hold."""
     last = Fraction(0)
-    for spec in specs if brief.steps or not too_small else ():
-        if spec.weight is not None:
-            if spec.weight < last:
-                raise ConfigError(
-                    f"{float(spec.weight):g} after {float(last):g}: weights never fall within a release",
-                    where=spec.where, do="To go back use abort.",
-                )
-            last = spec.weight
-            if 0 < spec.weight < FULL and Capability.WEIGHT not in brief.capabilities:
-                raise ConfigError("this router only switches between 0 and 100 %", where=spec.where, do="Use blue_green, or a router that splits by weight.")
-            if brief.by_hosts and not brief.moves and not brief.allow_overload and spec.weight > carries(candidates, full):
-                raise ConfigError(
-                    f"{float(spec.weight):g} % needs {needed(spec.weight, full)} canary hosts, there are {candidates} beside {full} stable ones",
-                    where=spec.where, do="Add hosts to the canary group, use a router that can move single hosts, or set rollout_allow_overload: true.",
-                )
+    for spec in specs:
+        if spec.weight is None:
+            continue
+        if spec.weight < last:
+            raise ConfigError(f"{float(spec.weight):g} after {float(last):g}: weights never fall within a release", where=spec.where,
+                              do="To go back use abort.")
+        last = spec.weight
+        if 0 < spec.weight < FULL and Capability.WEIGHT not in brief.capabilities:
+            raise ConfigError("this router only switches between 0 and 100 %", where=spec.where, do="Use blue_green, or a router that splits by weight.")
+
+
+def _check(brief: Brief, specs: tuple[StepSpec, ...], full: int, candidates: int, swap: bool) -> None:
+    too_small = not swap and not brief.moves and not brief.allow_overload
+    if brief.steps or not too_small:
+        rising(brief, specs)
+    for spec in specs if brief.steps else ():
+        if spec.scale is not None:
+            raise ConfigError("the hosts of a pool are not scaled", where=spec.where, do="Leave set_canary_scale out: hosts move as the share grows.")
+        if spec.weight is not None and too_small and spec.weight > carries(candidates, full):
+            raise ConfigError(
+                f"{float(spec.weight):g} % needs {needed(spec.weight, full)} canary hosts, there are {candidates} beside {full} stable ones",
+                where=spec.where, do="Add hosts to the canary group, use a router that can move single hosts, or set rollout_allow_overload: true.",
+            )
     if too_small:
         raise ConfigError(
             f"the canary group has {candidates} hosts and cannot carry what {full} stable hosts carry",
             where="rollout_workload.pool.canary", do="Make both groups equally large, or use a router that can move single hosts.",
         )
-    if brief.by_hosts and not candidates and full == 1:
+    if not candidates and full == 1:
         raise ConfigError("a single host cannot be stable and canary at once", where="rollout_workload.pool", do="Add a host, or use recreate.")
-    if brief.by_hosts and not candidates and not brief.moves:
+    if not candidates and not brief.moves:
         raise ConfigError("the canary group has no hosts", where="rollout_workload.pool.canary", do="Put hosts into it.")
-
-
-def traffic_steps(plan_steps: list[Step]) -> list[Step]:
-    """Only the steps that write to a router, in order."""
-    return [step for step in plan_steps if step.kind in TRAFFIC]

@@ -13,7 +13,7 @@ from ..errors import ConfigError, unknown
 from ..model import FULL, Capability, Member
 from ..plan import TRAFFIC, Kind, Plan, Step, apply, routes_at
 from ..units import show_duration
-from . import ab_test, blue_green, canary, recreate, rolling
+from . import ab_test, blue_green, canary, managed, recreate, rolling
 from .brief import Brief
 from .transfer import Sides, move, short, transfer
 
@@ -26,6 +26,15 @@ STRATEGIES: dict[str, Compiler] = {
     "recreate": recreate.steps,
     "rolling": rolling.steps,
 }
+
+MANAGED: dict[str, Compiler] = {
+    "ab_test": lambda brief: managed.canary(ab_test.as_canary(brief)),
+    "blue_green": managed.blue_green,
+    "canary": managed.canary,
+    "recreate": managed.in_place,
+    "rolling": managed.in_place,
+}
+"""The same strategies for workloads that are changed through an API."""
 
 HOOK_POINTS = ("before_rollout", "after_scale_up", "before_step", "after_step", "before_promotion", "after_promotion", "after_rollout")
 """Points that are places in the plan. (on_abort and on_pause are answers to an event; the executor calls those.)"""
@@ -50,16 +59,16 @@ def compile_plan(brief: Brief) -> Plan:
         raise ConfigError(f"{brief.strategy} moves traffic and there is no rollout_router", where="rollout_router",
                           do="Name the router, or use recreate or rolling.")
     if brief.first and brief.strategy not in IN_PLACE:
-        after, steps = brief.live, _first(brief)
+        after, steps = brief.live, _first(brief) if brief.by_hosts else managed.first(brief)
     else:
-        after, steps = STRATEGIES[brief.strategy](brief)
+        after, steps = (STRATEGIES if brief.by_hosts else MANAGED)[brief.strategy](brief)
     if not brief.routed:
         steps = [step for step in steps if step.kind not in TRAFFIC]
     _check_capabilities(brief, steps)
     candidate = brief.live if brief.strategy in IN_PLACE or brief.first else brief.spare
     plan = Plan(
         strategy=brief.strategy, version=brief.version, previous=brief.previous, stable=brief.live, candidate=candidate, after=after,
-        start=brief.start, steps=tuple(_with_hooks(brief, steps)), home=dict(brief.home), full_load=len(brief.home[brief.live]),
+        start=brief.start, steps=tuple(_with_hooks(brief, steps)), home=dict(brief.home), full_load=brief.full, by_hosts=brief.by_hosts,
         max_failed=brief.options.get("max_failed", 0), on_failure=brief.options.get("on_failure", "rollback_all"),
     )
     if len(plan.steps) > MOST_STEPS:
@@ -76,6 +85,8 @@ def way_back(plan: Plan, position: int, *, immediate: bool = False, only: tuple[
     version is unknown cannot be restored (:func:`lost`): they stay out of rotation as long as others of stable serve.
     ``only`` restores just these hosts of a rolling update.
     """
+    if not plan.by_hosts:
+        return managed.way_back(plan, position, immediate=immediate)
     begun = plan.steps[: position + 1]
     if not any(step.kind is Kind.DEPLOY or step.kind in TRAFFIC for step in begun):
         return ()
@@ -86,6 +97,8 @@ def way_back(plan: Plan, position: int, *, immediate: bool = False, only: tuple[
 
 def lost(plan: Plan, position: int) -> tuple[str, ...]:
     """Stable hosts that were changed, perhaps, before or at ``position``, and cannot be restored because nobody knows what ran there."""
+    if not plan.by_hosts:
+        return managed.lost(plan, position)
     return () if plan.previous else tuple(host for host in _touched(plan.steps[: position + 1]) if host in plan.home.get(plan.stable, ()))
 
 
