@@ -174,13 +174,21 @@ def test_to_go_back_no_metrics_are_needed(site: Site) -> None:
     assert site.weights == {"stable": 100, "canary": 0}
 
 
-@pytest.mark.parametrize("playbook, outcome", [("abort", "aborted"), ("rollout", "promoted")])
-def test_a_journal_that_cannot_be_written_any_more_is_gone_on_with_elsewhere(site: Site, playbook: str, outcome: str) -> None:
+def test_a_begin_that_cannot_write_its_journal_leaves_no_release(site: Site) -> None:
     (site.folder / "file").touch()
     site.release["rollout_report"]["directory"] = str(site.folder / "file" / "reports")
     refused = site.run("rollout", "2")
     assert refused.status != 0 and "rollout_report.directory" in refused.message(), refused.text
-    site.release["rollout_report"]["directory"] = str(site.folder / "reports")
+    assert site.record == {} and site.holder == ""
+    assert "no release was ever recorded" in site.run("status", "2").text
+
+
+@pytest.mark.parametrize("playbook, outcome", [("abort", "aborted"), ("promote", "promoted")])
+def test_a_journal_that_cannot_be_written_any_more_is_gone_on_with_elsewhere(site: Site, playbook: str, outcome: str) -> None:
+    paused_at_20(site)
+    (site.folder / "reports").rename(site.folder / "moved")
+    (site.folder / "reports").touch()
+    site.release["rollout_report"]["directory"] = str(site.folder / "elsewhere")
     done = site.run(playbook, "2")
     assert (done.status, done.outcome) == (0, outcome), done.text
     assert [event["outcome"] for event in site.events("outcome")] == [outcome]

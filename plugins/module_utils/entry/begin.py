@@ -19,7 +19,7 @@ from ..core.diff import changes
 from ..core.errors import ConfigError, DeliveryError
 from ..core.lease import Busy, Session, acquire
 from ..core.lease import read as read_lease
-from ..core.plan import Kind, Plan
+from ..core.plan import Kind, Plan, Step
 from ..core.ports import StateStore
 from ..core.record import Good, Identity, Outcome, Record, Stable, closed
 from ..core.units import duration, iso
@@ -32,6 +32,9 @@ from .stored import last_state, stored_record
 
 GRACE = 15.0
 """Seconds beyond the lease's term that a request waits for the holder to act on it."""
+
+DECIDED = (Kind.BAKE, Kind.GATE, Kind.HOOK)
+"""Kinds of steps that a person's promote stands in for. A deploy or a share that a killed run left unfinished is done all the same."""
 
 
 def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -156,10 +159,16 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
     if record.stuck and record.ending is not Outcome.PARTIAL:
         # The rest of a way back that failed, and this time somebody asked for it. Where hosts were left behind it stays partial.
         current.record = replace(current.record, ending=Outcome.ABORTED, reason=f"{context.who} asked to go back once more")
-    if purpose == "promote" and (paused or crashed):
-        current.record = _decided(current)
-    current.save()
+    waiting = current.step if purpose == "promote" and (paused or crashed) and not record.back else None
+    if waiting is not None and waiting.kind not in DECIDED:
+        waiting = None
+    if waiting is not None:
+        current.record = _behind(current.record, waiting, full=spec.get("promote_full", False))
+    # First the journal: what could not even be written down has not begun, and leaves no record behind.
     _announce(current, spec)
+    current.save()
+    if waiting is not None:
+        _decide(current, waiting, record.position)
     if resumed and purpose in ("rollout", "resume") and current.record.steps:
         context.say(f"{current.label}: going on at step {current.record.position + 1} of {len(current.record.steps)}")
     if crashed and purpose in ("rollout", "resume") and current.step is not None and current.step.hook and not current.step.hook.idempotent:
@@ -178,21 +187,25 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
     return what_next(current, in_pool=params["in_pool"], show=True)
 
 
-def _decided(current: Run) -> Record:
-    """Promote: the step that waits is decided, and the release goes on behind it."""
-    record = current.record
-    step = record.steps[record.position]
-    if current.spec.get("promote_full"):
-        # Nothing is looked at or asked any more, but every host is still deployed and every share still taken.
+def _behind(record: Record, waiting: Step, *, full: bool) -> Record:
+    """The release as it goes on once the step that waits is decided; ``full``: nothing is looked at or asked any more."""
+    if full:
+        # Every host is still deployed and every share still taken.
         ahead = tuple(item for item in record.plan.steps[record.position + 1 :] if item.kind not in (Kind.BAKE, Kind.GATE))
         record = replace(record, plan=replace(record.plan, steps=(*record.plan.steps[: record.position + 1], *ahead)))
-    if step.gate:
-        decision = gates.Decision(gates.PROMOTE, current.context.who, iso(current.context.clock.time()), "playbook", current.spec["digest"])
-        gates.decide(current.store, current.context.clock, step.gate.name, decision)
+    if waiting.gate:
         return record  # the gate's own step finds the decision
-    current.event("gate", step=current.index, name=step.name, decision="promoted", who=current.context.who, channel="playbook",
-                  digest=record.release.digest)
     return replace(record, position=record.position + 1, intent=record.position + 1)
+
+
+def _decide(current: Run, waiting: Step, index: int) -> None:
+    """Promote: leave the decision where the gate looks for it; of any other step that waits only the journal is told."""
+    context = current.context
+    if waiting.gate:
+        decision = gates.Decision(gates.PROMOTE, context.who, iso(context.clock.time()), "playbook", current.spec["digest"])
+        gates.decide(current.store, context.clock, waiting.gate.name, decision)
+        return
+    current.event("gate", step=index, name=waiting.name, decision="promoted", who=context.who, channel="playbook", digest=current.record.release.digest)
 
 
 def _announce(current: Run, spec: Mapping[str, Any]) -> None:

@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a begin leaves behind, and what one that was refused does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import read as read_lease
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.stored import stored_record
+from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.service import Service
+
+GATED = {"rollout_steps": [{"set_weight": 20}, {"pause": {}}]}
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    return Service(tmp_path)
+
+
+def without_a_journal(service: Service) -> dict[str, object]:
+    """A release file whose reports would lie below a file."""
+    (service.folder / "file").touch()
+    return {"rollout_report": {"directory": str(service.folder / "file" / "reports")}}
+
+
+def test_a_first_begin_that_cannot_write_its_journal_leaves_no_release(service: Service) -> None:
+    with pytest.raises(Unavailable, match=r"rollout_report\.directory"):
+        service.begin("rollout", "2", **without_a_journal(service))
+    assert stored_record(service.store) is None
+    assert read_lease(service.store).holder == ""
+    assert service.run("rollout", "2")["outcome"] == "promoted"
+
+
+def test_a_begin_that_cannot_write_its_journal_leaves_the_release_before_as_it_was(service: Service) -> None:
+    service.run("rollout", "2")
+    before = service.record
+    with pytest.raises(Unavailable):
+        service.begin("rollout", "3", **without_a_journal(service))
+    assert service.record == before
+
+
+def test_a_promote_that_cannot_write_its_journal_decides_nothing(service: Service) -> None:
+    service.file.update(GATED)
+    assert service.run("rollout", "2", seen={"pause": {"result": "paused"}})["outcome"] == "paused"
+    before = dict(service.store.documents)
+    (service.folder / "reports").rename(service.folder / "elsewhere")
+    with pytest.raises(Unavailable):
+        service.begin("promote", **without_a_journal(service))
+    after = dict(service.store.documents)
+    assert {key: text for key, (_token, text) in after.items() if key != "lease"} == {key: text for key, (_token, text) in before.items() if key != "lease"}
+
+
+def test_promote_of_a_run_that_was_killed_passes_over_no_deploy_and_no_share(service: Service) -> None:
+    begun = now = service.begin("rollout", "2")
+    while now["steps"][0]["kind"] != "weight":
+        now = service.step(begun, now)
+    service.store.documents.pop("lease")  # its holder is gone
+    promoted = service.begin("promote")
+    assert promoted["steps"][0] == now["steps"][0]
