@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
@@ -109,8 +109,15 @@ class RemoteRouter:
         self._routes = self._look = None
         self._call("release")
 
-    def _call(self, method: str, routes: Optional[Routes] = None) -> Any:
-        port = {"method": method, **({} if routes is None else {"routes": encode(routes)})}
+    def cut(self, servers: Iterable[str]) -> int:
+        self._routes = self._look = None
+        return int(self._call("cut", servers=list(servers)))
+
+    def warnings(self) -> list[str]:
+        return list(self._call("warnings"))
+
+    def _call(self, method: str, routes: Optional[Routes] = None, servers: Optional[list[str]] = None) -> Any:
+        port = {"method": method, **({} if routes is None else {"routes": encode(routes)}), **({} if servers is None else {"servers": servers})}
         return self._host.run("progressive.delivery.traffic", {"router": self._options, "tracks": self._tracks, "port": port})["answer"]
 
 

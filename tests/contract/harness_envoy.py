@@ -31,6 +31,7 @@ class PatientRouter(EnvoyRouter):
 
 
 class EnvoyHarness:
+    LACKS = frozenset({Capability.CUT})
     count = 1
     eds = True
 
@@ -86,7 +87,7 @@ class EnvoyHarness:
 class EnvoyStaticHarness(EnvoyHarness):
     """Clusters of the bootstrap file: weights and rules, no members."""
 
-    LACKS = frozenset({Capability.MEMBERS, Capability.DRAIN})
+    LACKS = frozenset({Capability.CUT, Capability.MEMBERS, Capability.DRAIN})
     eds = False
 
 

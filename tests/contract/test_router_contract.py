@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Member, Mirror, Routes
+from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Cutting
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import difference, drained, settle
 from ansible_collections.progressive.delivery.tests.contract.harness_envoy import EnvoyFleetHarness, EnvoyHarness, EnvoyStaticHarness
 from ansible_collections.progressive.delivery.tests.contract.harness_haproxy import HaproxyFleetHarness, HaproxyHarness, HaproxyTcpHarness
@@ -131,6 +132,21 @@ def test_a_server_is_drained_and_taken_back(harness):
     live = harness.router().read()
     assert difference(out, live) == ""
     assert live.weights["stable"] == 50
+    router.write(with_members(50))
+    assert router.observe(with_members(50)).members["web1"].state == "up"
+
+
+@needs(Capability.CUT)
+def test_a_cut_leaves_a_drained_server_out_and_it_can_come_back(harness):
+    router = harness.router()
+    out = with_members(50, web1=0)
+    router.write(out)
+    assert isinstance(router, Cutting)
+    assert router.cut(["web1"]) == 0, "nothing was in flight"
+    seen = harness.router().observe(out)
+    assert seen.applied, seen.why
+    assert drained(seen, ["web1"]) == (True, 0)
+    assert difference(out, harness.router().read()) == ""
     router.write(with_members(50))
     assert router.observe(with_members(50)).members["web1"].state == "up"
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
 import time
@@ -55,6 +57,28 @@ def test_rolling_by_zones_changes_one_zone_after_the_other(tmp_path: Path) -> No
         deployed = [deploy["host"] for deploy in shop.deploys]
         assert deployed[:2] == ["web1", "web3"] and sorted(deployed[2:]) == ["web2", "web4"]
         assert shop.failures() == []
+
+
+def test_what_outlives_the_drain_is_cut_counted_and_fails_no_other_request(tmp_path: Path) -> None:
+    with HaproxyShop(tmp_path, FOUR) as shop, contextlib.ExitStack() as held:
+        rolling(shop)
+        shop.release.update(rollout_drain_timeout="1s")
+        began = settled()
+        uploads = [held.enter_context(socket.create_connection(("127.0.0.1", shop.planes[0].port))) for _host in range(3)]
+        for upload in uploads:
+            upload.sendall(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\n")  # and the body never comes
+        done = shop.run("rolling", "2")
+        settled()
+        assert (done.status, done.outcome) == (0, "promoted"), done.text
+        drains = shop.events("drain")
+        # Round robin among the load's own requests: two uploads may be on one host, and one that is cut is tried on no other.
+        assert sum(drain["cut"] for drain in drains) == sum(drain["in_flight"] for drain in drains) == 3
+        assert all(not deploy["seen"][0][1] for deploy in shop.deploys), shop.deploys
+        assert " still in flight after 1 s, " in done.text, done.text
+        for upload in uploads:
+            upload.settimeout(5)
+            assert b" 200 " not in upload.recv(1000)
+        assert shop.failures(began) == [] and shop.states() == dict.fromkeys(shop.hosts, "up")
 
 
 def test_rolling_with_a_sick_second_batch_takes_every_host_back_and_loses_no_request(tmp_path: Path) -> None:

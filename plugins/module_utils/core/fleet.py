@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from .errors import Conflict, DeliveryError, Unavailable
 from .model import MemberView, Observation, Routes
-from .ports import TrafficRouter
+from .ports import Cutting, TrafficRouter, Wary
 from .settle import difference
 
 
@@ -99,6 +99,15 @@ class Fleet:
     def release(self) -> None:
         for router in self._routers.values():
             router.release()
+
+    def cut(self, servers: Iterable[str]) -> int:
+        """On every load balancer; the sessions of all of them."""
+        names = list(servers)
+        return sum(router.cut(names) for router in self._routers.values() if isinstance(router, Cutting))
+
+    def warnings(self) -> list[str]:
+        """Those of every load balancer, each once."""
+        return list(dict.fromkeys(line for router in self._routers.values() if isinstance(router, Wary) for line in router.warnings()))
 
     def _put_back(self, before: Mapping[str, Routes]) -> list[str]:
         """Restore; the names of those that would not."""

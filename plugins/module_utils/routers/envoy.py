@@ -49,8 +49,8 @@ class EnvoyRouter:
         "addresses": Option("dict", "Inventory host to the address and port that Envoy knows it by, such as 10.0.0.5:8080.", open=True, default={}),
         "timeout": Option("duration", "Longest wait for one answer of an admin interface.", default="5s"),
     }
-    capabilities: frozenset[Capability] = frozenset(Capability)
-    """All there is; an instance without endpoint files or a mirror cluster has less."""
+    capabilities: frozenset[Capability] = frozenset(Capability) - {Capability.CUT}
+    """All that one may have (Envoy ends no requests on demand); an instance without endpoint files or a mirror cluster has less."""
     resolution: int = envoy_routes.BASE
 
     def __init__(

@@ -86,7 +86,7 @@ class HaproxyRouter:
     A ramp of 0 is HAProxy's ``drain``, which still serves sessions that a cookie binds to the server. Shares count only servers that take traffic.
     """
 
-    capabilities: frozenset[Capability] = frozenset({Capability.WEIGHT, Capability.MEMBERS, Capability.DRAIN, Capability.MEASURE})
+    capabilities: frozenset[Capability] = frozenset({Capability.WEIGHT, Capability.MEMBERS, Capability.DRAIN, Capability.CUT, Capability.MEASURE})
     resolution: int = MAX_WEIGHT
     SUMMARY: ClassVar[str] = "HAProxy by its stats socket: server weights in a backend, or a map that chooses between backends."
     OPTIONS: ClassVar[Options] = OPTIONS
@@ -163,12 +163,12 @@ class HaproxyRouter:
     def release(self) -> None:
         """Nothing was created, so nothing is removed."""
 
-    def cut(self, hosts: Iterable[str]) -> int:
-        """End what a drain left: ``hosts`` go to maintenance, which ends cookie affinity, and their sessions are closed. How many those were."""
-        servers = {name(self._names.get(host, host)) for host in hosts}
-        left = sum(count(row, ("scur",)) for row in self._client.stats(self._backend) if row["svname"] in servers)
-        self._client.change([f"set server {self._backend}/{server} state maint" for server in sorted(servers)])
-        self._client.change([f"shutdown sessions server {self._backend}/{server}" for server in sorted(servers)])
+    def cut(self, servers: Iterable[str]) -> int:
+        """End what a drain left: ``servers`` go to maintenance, which ends cookie affinity, and their sessions are closed. How many those were."""
+        names = {name(self._names.get(host, host)) for host in servers}
+        left = sum(count(row, ("scur",)) for row in self._client.stats(self._backend) if row["svname"] in names)
+        self._client.change([f"set server {self._backend}/{server} state maint" for server in sorted(names)])
+        self._client.change([f"shutdown sessions server {self._backend}/{server}" for server in sorted(names)])
         return left
 
     def _check_names(self, tracks: pool.Tracks) -> None:

@@ -17,7 +17,7 @@ from ...core.fleet import Fleet
 from ...core.model import Capability, Member, Routes, Settlement
 from ...core.options import Option, Options
 from ...core.plan import Kind
-from ...core.ports import TrafficRouter
+from ...core.ports import Cutting, TrafficRouter, Wary
 from ...core.settle import drained, settle
 from ...core.units import duration, percent, show_duration, show_percent
 from .. import build
@@ -34,8 +34,9 @@ OPTIONS: Options = {
     **RELEASE_OPTION,
     **ROUTER,
     "port": Option("dict", "One call of the router's port, as the action half makes it on a load balancer's own host.", options={
-        "method": Option("str", "Which.", required=True, choices=("describe", "read", "write", "observe", "release")),
+        "method": Option("str", "Which.", required=True, choices=("describe", "warnings", "read", "write", "observe", "cut", "release")),
         "routes": Option("dict", "The routes it is about.", open=True),
+        "servers": Option("list", "The servers it is about.", elements="str"),
     }),
     "weights": Option("dict", "Percent of the requests per track; they sum to 100.", open=True),
     "drained": Option("list", "Servers to keep out of rotation.", elements="str"),
@@ -74,9 +75,9 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     router.write(want)
     settlement = _settled(router, want, limits, context, measure=params["measure"])
     out = tuple(params.get("drained") or ())
-    cut = _drain(router, want, out, limits, context) if out else 0
+    left = _drain(router, want, out, limits, context) if out else 0
     return {**result, "measured": encode(settlement.measured), "requests": settlement.requests, "settled": settlement.settled,
-            "reason": settlement.why, "in_flight": cut}
+            "reason": settlement.why, "in_flight": left}
 
 
 def _port(router: TrafficRouter, call: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -85,12 +86,16 @@ def _port(router: TrafficRouter, call: Mapping[str, Any], context: Context) -> d
     if call["method"] == "describe":
         told = {"capabilities": encode(sorted(router.capabilities)), "resolution": router.resolution}
         return {"changed": False, "answer": {**told, "routes": _if_it_answers(lambda: encode(router.read()))}}
+    if call["method"] == "warnings":
+        return {"changed": False, "answer": router.warnings() if isinstance(router, Wary) else []}
     if call["method"] == "read":
         return {"changed": False, "answer": encode(router.read())}
     if call["method"] == "observe" and routes is not None:
         return {"changed": False, "answer": encode(router.observe(routes))}
     if context.check_mode:
         return {"changed": True, "answer": None}
+    if call["method"] == "cut" and isinstance(router, Cutting):
+        return {"changed": True, "answer": router.cut(call.get("servers") or ())}
     if routes is None:
         router.release()
         return {"changed": True, "answer": None}
@@ -161,17 +166,27 @@ def _carry_out(current: Run, context: Context) -> dict[str, Any]:
                       requests=settlement.requests, why=settlement.why)
         context.say(f"{current.label}: {_share_line(settlement, want, current)}")
     if step.kind is Kind.DRAIN:
-        started = context.clock.now()
-        cut = _drain(router, want, step.hosts, limits, context, current)
-        current.event("drain", step=current.index, members=list(step.hosts), in_flight=cut, cut=cut, seconds=round(context.clock.now() - started, 3))
-        left = f"{cut} still in flight after {show_duration(limits.drain)}: what comes next ends them"
-        context.say(f"{current.label}: {left if cut else 'nothing in flight'}")
+        _drain_for_release(router, want, limits, current, context)
     if step.kind is Kind.JOIN:
         _receivers_up(router, want, want, limits, current, context, only=set(step.hosts))
     result = Result.DONE if settlement.settled else Result.FAILED
     return {"changed": before != want, "before": encode(before), "after": encode(want), "measured": encode(settlement.measured),
             "requests": settlement.requests, "diff": {"before": encode(before), "after": encode(want)},
             "seen": seen(current, result, settlement.why if result is Result.FAILED else "")}
+
+
+def _drain_for_release(router: TrafficRouter, want: Routes, limits: Limits, current: Run, context: Context) -> None:
+    """Drain the step's hosts; what outlives the wait is cut where the router can, and counted either way: it is no failed request."""
+    hosts, begun = current.doing.hosts, context.clock.now()
+    left, cut = _drain(router, want, hosts, limits, context, current), 0
+    outcome = "nothing in flight"
+    if left:
+        outcome = f"{left} still in flight after {show_duration(limits.drain)}: this router cannot cut them, what comes next ends them"
+    if left and Capability.CUT in router.capabilities and isinstance(router, Cutting):
+        cut = router.cut(hosts)
+        outcome = f"{left} still in flight after {show_duration(limits.drain)}, {cut} cut"
+    current.event("drain", step=current.index, members=list(hosts), in_flight=left, cut=cut, seconds=round(context.clock.now() - begun, 3))
+    context.say(f"{current.label}: {outcome}")
 
 
 def _share_line(settlement: Settlement, want: Routes, current: Run) -> str:
