@@ -280,6 +280,18 @@ def _latencies(plane: Plane, labels: dict[str, str]) -> dict[tuple[float, float]
     return exposition.buckets(exposition.parse(plane.admin.get("/stats/prometheus")), "envoy_cluster_upstream_rq_time", labels)
 
 
+def test_an_admin_interface_that_stands_open_is_named(plane: Plane) -> None:
+    assert (plane.admin.bound_to(), plane.router().warnings()) == ("127.0.0.1", [])  # type: ignore[attr-defined]
+    bootstrap = plane.proxy.folder / "bootstrap.json"
+    found = json.loads(bootstrap.read_text())
+    found["admin"]["address"]["socket_address"]["address"] = "0.0.0.0"
+    bootstrap.write_text(json.dumps(found))
+    plane.stop()
+    plane.proxy.start()
+    [line] = plane.router().warnings()  # type: ignore[attr-defined]
+    assert plane.admin.name in line and "listens on 0.0.0.0" in line
+
+
 def test_a_drained_server_finishes_what_it_has_and_comes_back(pool: Plane) -> None:
     router = pool.router()
     members = router.read().members

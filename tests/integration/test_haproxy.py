@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import pathlib
 import socket
+import tempfile
 import time
 from fractions import Fraction
 
@@ -249,6 +251,28 @@ def test_disabled_servers_join(farm, start):
     lb.write(want)
     assert lb.observe(want).applied
     assert {hit.server for hit in farm.get(plane.port, 40)} == set(NAMES)
+
+
+@pytest.fixture
+def everybodys_folder():
+    """Private as it begins, in a place that everybody may pass."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield pathlib.Path(folder)
+
+
+def test_admin_sockets_that_stand_open_are_named(farm, start, everybodys_folder):
+    everybodys, port = everybodys_folder / "open.sock", rig.free_port()
+    more = f"stats socket {everybodys} mode 666 level admin\n  stats socket {everybodys_folder}/look mode 666 level user\n"
+    more += f"  stats socket ipv4@0.0.0.0:{port} level admin"
+    shut, opened = start(rig.pool(farm, NAMES)), start(rig.pool(farm, NAMES), extra_global=more)
+    assert router(shut).warnings() == []
+    [by_tcp] = router(opened).warnings()
+    assert f"admin socket 0.0.0.0:{port} " in by_tcp, "its folder keeps others from the UNIX socket"
+    everybodys_folder.chmod(0o755)
+    by_mode, _by_tcp = router(opened).warnings()
+    assert str(everybodys) in by_mode and "`mode 660`" in by_mode
+    assert router(opened, endpoints=[f"127.0.0.1:{opened.admin}"]).warnings() == [by_tcp.replace(opened.socket, f"127.0.0.1:{opened.admin}")]
+    assert router(shut, endpoints=[shut.socket, opened.socket]).warnings() == [by_mode, by_tcp]
 
 
 def test_a_socket_that_says_nothing_is_given_up():

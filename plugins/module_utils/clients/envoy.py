@@ -118,6 +118,13 @@ class EnvoyAdmin:
         return stamps[0]
 
     @_whole
+    def bound_to(self) -> str:
+        """The address that its admin interface listens on, such as 0.0.0.0; '' for a UNIX socket."""
+        configs = self._dump(mask="bootstrap.admin.address")
+        admin = next((config.get("bootstrap", {}).get("admin", {}) for config in configs if "bootstrap" in config), {})
+        return str(admin.get("address", {}).get("socket_address", {}).get("address", ""))
+
+    @_whole
     def routes(self, name: str) -> list[RouteState]:
         """The route configurations called ``name`` that were taken from discovery and are in force."""
         configs = self._dump(resource="dynamic_route_configs")

@@ -8,6 +8,7 @@ The files are the truth; ``/config_dump`` of the admin interface says whether En
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -16,7 +17,7 @@ from typing import Any
 from ..clients import envoy_endpoints, envoy_routes
 from ..clients.envoy import ClusterStatus, EnvoyAdmin
 from ..clients.envoy_files import DiscoveryFile, Document, version
-from ..core.errors import ConfigError, Unsupported
+from ..core.errors import ConfigError, DeliveryError, Unsupported
 from ..core.fleet import Fleet
 from ..core.model import Capability, Member, MemberView, Observation, Routes
 from ..core.options import Option
@@ -150,6 +151,17 @@ class EnvoyRouter:
         edited = envoy_routes.unowned(document, self.layout)
         if edited != document:
             self.rds.write(edited)
+
+    def warnings(self) -> list[str]:
+        """An admin interface that strangers can reach."""
+        try:
+            address = self.admin.bound_to()
+            if not address or ipaddress.ip_address(address).is_loopback:
+                return []
+        except (DeliveryError, ValueError):
+            return []
+        return [f"Envoy {self.admin.name}: its admin interface listens on {address}, and whoever reaches it can stop this Envoy: bind it to 127.0.0.1, "
+                "and run on its host (rollout_router.envoy.hosts)"]
 
     def _missing(self, want: Routes) -> str:
         """What of ``want`` is not in force; empty when all of it is."""

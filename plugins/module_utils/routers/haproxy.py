@@ -31,6 +31,7 @@ from ..clients.haproxy import (
     parse_stats,
     stat_command,
 )
+from ..clients.haproxy_doors import open_doors
 from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported, unknown
 from ..core.fleet import Fleet, merge
 from ..core.model import FULL, Capability, Member, MemberView, Observation, Routes
@@ -162,6 +163,10 @@ class HaproxyRouter:
 
     def release(self) -> None:
         """Nothing was created, so nothing is removed."""
+
+    def warnings(self) -> list[str]:
+        """Admin sockets that strangers can open."""
+        return open_doors(self._client)
 
     def cut(self, servers: Iterable[str]) -> int:
         """End what a drain left: ``servers`` go to maintenance, which ends cookie affinity, and their sessions are closed. How many those were."""
@@ -334,6 +339,10 @@ class HaproxyMapRouter:
 
     def release(self) -> None:
         """Nothing was created, so nothing is removed."""
+
+    def warnings(self) -> list[str]:
+        """Admin sockets that strangers can open."""
+        return open_doors(self._client)
 
     def _routes(self, entries: Mapping[str, str]) -> Routes:
         value = entries.get(self._key)

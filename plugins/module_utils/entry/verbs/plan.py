@@ -18,7 +18,7 @@ from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes
 from ...core.options import Option, Options
 from ...core.plan import TRAFFIC, Kind, Plan, apply, describe
-from ...core.ports import TrafficRouter
+from ...core.ports import TrafficRouter, Wary
 from ...core.record import Record
 from ...core.strategies.compile import compile_plan, peak
 from ...core.units import show_duration, show_percent
@@ -71,18 +71,19 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
                "arguments": list(params.get("arguments") or []), "left_out": list(params.get("left_out") or [])}
     if params["purpose"] == "status":
         return {"changed": False, "release": release, "rows": [], "notes": [], "text": []}
+    router = build.router(spec["router"], hosts, context) if spec.get("router") and params["purpose"] != "resume" else None
     if params["purpose"] == "resume":
         if record is None:
             raise ConfigError(f"no release of {spec['name']} was ever begun", where="rollout_name", do="Start one with the rollout playbook.")
         plan = record.plan
     else:
-        plan = _compile(release, record, hosts, by_hosts, build.router(spec["router"], hosts, context) if spec.get("router") else None)
+        plan = _compile(release, record, hosts, by_hosts, router)
     # To go back nobody is asked but the load balancer: metrics that are down with everything else must not be in the way.
     if params["probe"] and params["asked"] == "rollout" and not (record is not None and record.running and record.back):
         _check_metrics(spec, metrics, plan)
     release["plan"] = encode(plan)
     rows = [describe(plan, step) for step in plan.steps]
-    notes = [*plan.notes, *_store_notes(spec)]
+    notes = [*plan.notes, *_store_notes(spec), *(router.warnings() if isinstance(router, Wary) else ())]
     lines = text(spec, plan, notes, metrics)
     if params["show"] or context.check_mode:
         for line in lines:
