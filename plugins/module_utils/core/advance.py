@@ -19,6 +19,7 @@ A step is left only by a report about that very step; a late or repeated report 
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -119,6 +120,9 @@ def _done(record: Record, now: str) -> Record:
     if step.kind is Kind.PROMOTE and not record.back:
         entry = Good(record.release.version, record.plan.after, record.release.id, now)
         kept = tuple(good for good in record.good if good.version != entry.version)
+        if record.release.purpose == "rollback":
+            # What was gone back from, or past, is not good any more: asking once more leads further back, never forward again.
+            kept = tuple(itertools.takewhile(lambda good: good.version != entry.version, record.good))
         stable = Stable(record.plan.after, record.release.version)
         slots = record.slots if record.lost else {**record.slots, entry.slot: entry.version}
         record = replace(record, promoted=True, slots=slots, stable=stable, good=(*kept, entry)[-10:])

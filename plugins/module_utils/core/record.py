@@ -64,7 +64,7 @@ CODES = {
 
 @dataclass(frozen=True)
 class Identity:
-    """Which attempt to ship which version. ``digest``: sha256 of the canonical wanted workload and version."""
+    """Which attempt to ship which version. ``digest``: sha256 of the canonical wanted workload and version; ``purpose``: rollout or rollback."""
 
     id: str
     deployment_id: str
@@ -75,6 +75,7 @@ class Identity:
     sequence: Optional[int] = None
     started: str = ""
     who: str = ""
+    purpose: str = "rollout"
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,11 @@ class Record:
     def stuck(self) -> bool:
         """Whether the way back failed before its end: what is left of it can be tried again."""
         return self.outcome is Outcome.PARTIAL and self.back and self.position < len(self.way_back)
+
+    @property
+    def went_back(self) -> bool:
+        """Whether the last release is over and gave way to what was stable before it. (A rollback that gave way left us where we wanted to leave.)"""
+        return self.back and not self.running and self.release.purpose == "rollout"
 
 
 def to_json(record: Record) -> dict[str, Any]:

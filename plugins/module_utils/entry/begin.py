@@ -29,6 +29,7 @@ from .following import commands, early_end, what_next
 from .hurt import counted
 from .run import Run
 from .stored import last_state, stored_record
+from .verbs.rollback import went_back
 
 GRACE = 15.0
 """Seconds beyond the lease's term that a request waits for the holder to act on it."""
@@ -42,11 +43,11 @@ def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     spec, purpose = dict(params["release"]), params["purpose"]
     store = build.store(spec["store"], spec["name"], context)
     plan = decode(Plan, spec["plan"], "plan")
-    if context.check_mode:
-        return {"changed": True, "release": spec, "outcome": "", "batches": [], "serial": [], "back": False, "diff": changes(plan)}
     early = _already(stored_record(store), spec, plan, purpose)
     if early is not None:
         return early_end(spec, early[0], early[1], context)
+    if context.check_mode:
+        return {"changed": True, "release": spec, "outcome": "", "batches": [], "serial": [], "back": False, "diff": changes(plan)}
     told = _tell_holder(store, spec, purpose, context)
     if told:
         return {**early_end(spec, Outcome.UNCHANGED, told, context), "changed": True}
@@ -95,6 +96,8 @@ def _already(record: Optional[Record], spec: Mapping[str, Any], plan: Plan, purp
                           do="Start one with the rollout playbook.")
     if purpose not in ("rollout", "rollback"):
         return None
+    if purpose == "rollback" and not spec.get("to_version") and record.went_back:
+        return Outcome.UNCHANGED, went_back(record)
     same = spec["digest"] == record.release.digest and (not mine or mine == theirs)
     if purpose == "rollout" and record.outcome is Outcome.PROMOTED and same and record.stable and record.stable.version == spec["version"]:
         return Outcome.UNCHANGED, f"{spec['version']} is stable already"
@@ -130,13 +133,12 @@ def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Cont
     now = iso(context.clock.time())
     attempt = old.release.attempt + 1 if old is not None and old.release.digest == spec["digest"] and not old.promoted else 1
     identity = Identity(id=uuid.uuid4().hex[:12], deployment_id=spec.get("deployment_id") or "", version=plan.version, strategy=plan.strategy,
-                        digest=spec["digest"], attempt=attempt, sequence=spec.get("sequence"), started=now, who=context.who)
-    reason = f"back to {plan.version}, as {context.who} asked" if spec.get("purpose") == "rollback" else ""
+                        digest=spec["digest"], attempt=attempt, sequence=spec.get("sequence"), started=now, who=context.who,
+                        purpose="rollback" if spec.get("purpose") == "rollback" else "rollout")
+    reason = f"back to {plan.version}, as {context.who} asked" if identity.purpose == "rollback" else ""
     record = Record(name=spec["name"], release=identity, plan=plan, fence=session.fence, intent=0, journal=_journal(spec, identity.id), reason=reason)
     if old is not None:
-        # What somebody asked to go back from is not good any more: asking once more must not bring it back.
-        good = tuple(entry for entry in old.good if spec.get("purpose") != "rollback" or old.stable is None or entry.version != old.stable.version)
-        record = replace(record, stable=old.stable, slots=old.slots, good=good, history=closed(old, now))
+        record = replace(record, stable=old.stable, slots=old.slots, good=old.good, history=closed(old, now))
     if record.stable is None and plan.previous:
         # What carried everything when the first release began: a rollback right after it goes there, without a deploy where it still runs.
         before = Good(plan.previous, plan.stable, "", now)
@@ -216,7 +218,7 @@ def _announce(current: Run, spec: Mapping[str, Any]) -> None:
     hosts = sum(len(names) for names in record.plan.home.values())
     current.event("begin", release={
         "id": identity.id, "name": record.name, "version": identity.version, "previous": record.plan.previous, "strategy": identity.strategy,
-        "digest": identity.digest, "attempt": identity.attempt, **commands(spec)},
+        "purpose": identity.purpose, "digest": identity.digest, "attempt": identity.attempt, **commands(spec)},
         router=next(iter(spec.get("router") or {}), ""), workload=f"{next(iter(spec['workload']))}, {hosts} hosts", steps=steps,
         environment=dict(current.context.facts.get("environment") or {}), plan_digest=record.plan.digest, candidate=current.compared[0])
 

@@ -45,13 +45,17 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Release:
-    """What is shipped. ``previous`` is empty in a first deploy. The commands are what a person types to go on or to stop."""
+    """What is shipped. ``previous`` is empty in a first deploy; ``purpose`` is rollout, or rollback where somebody asked for one.
+
+    The commands are what a person types to go on or to stop.
+    """
 
     id: str = ""
     name: str = ""
     version: str = ""
     previous: str = ""
     strategy: str = ""
+    purpose: str = ""
     digest: str = ""
     attempt: int = 1
     resume_command: str = ""
