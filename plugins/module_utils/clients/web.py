@@ -102,14 +102,14 @@ class _Target:
 def fetch(
     url: str, *, method: str = "GET", headers: Optional[Mapping[str, str]] = None, body: Optional[bytes] = None, connect_timeout: float = 5.0,
     read_timeout: float = 10.0, max_bytes: int = MAX_BYTES, verify: bool = True, ca_path: str = "", client_cert: tuple[str, str] = ("", ""),
-    auth: Optional[Auth] = None, allow: Iterable[str] = (),
+    auth: Optional[Auth] = None, allow: Iterable[str] = (), within: Iterable[str] = (),
 ) -> Response:
-    """One request and its answer. ``allow``: host patterns the URL is limited to; ``client_cert``: certificate and key file.
+    """One request and its answer. ``allow`` and ``within``: host patterns the URL is limited to, by both; ``client_cert``: certificate and key file.
 
     Raises ConfigError for a URL that is not allowed or a certificate file that cannot be read; Unavailable, naming the addresses tried,
     when no whole answer of at most ``max_bytes`` came within ``connect_timeout`` and then ``read_timeout`` seconds.
     """
-    target = parse(url, allow)
+    target = parse(url, allow, within)
     sent = {"Accept-Encoding": "gzip", "Connection": "close", "User-Agent": "progressive.delivery", **(headers or {})}
     if auth is not None:
         sent["Authorization"] = auth.header()
@@ -129,7 +129,7 @@ def fetch(
 
 
 def connection(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of :func:`fetch` from validated options of :data:`CONNECTION`. Raises ConfigError."""
+    """The arguments of :func:`fetch` from validated options of :data:`CONNECTION`, and ``within``, the release's own limit. Raises ConfigError."""
     if options.get("token") and options.get("username"):
         raise ConfigError("give either token or username and password")
     if bool(options.get("username")) != bool(options.get("password")):
@@ -145,10 +145,11 @@ def connection(options: Mapping[str, Any]) -> dict[str, Any]:
         "client_cert": (options.get("client_cert", ""), options.get("client_key", "")),
         "auth": auth if auth.token or auth.username else None,
         "allow": tuple(options.get("url_allow") or ()),
+        "within": tuple(options.get("within") or ()),
     }
 
 
-def parse(url: str, allow: Iterable[str] = ()) -> _Target:
+def parse(url: str, allow: Iterable[str] = (), within: Iterable[str] = ()) -> _Target:
     """A URL checked. Raises ConfigError, without repeating the URL."""
     if not url.isascii() or re.search(r"[\x00-\x20\x7f\\]", url):
         raise ConfigError("a URL holds a space, a control character, a backslash or a letter outside of ASCII", do="Percent-encode it.")
@@ -165,9 +166,9 @@ def parse(url: str, allow: Iterable[str] = ()) -> _Target:
         raise ConfigError("a URL names no host")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     target = _Target(parts.scheme, parts.hostname, PORTS[parts.scheme] if port is None else port, path)
-    patterns = list(allow)
-    if patterns and not any(fnmatch.fnmatchcase(name, pattern.lower()) for pattern in patterns for name in (target.host, f"{target.host}:{target.port}")):
-        raise ConfigError(f"requests to {target.host}:{target.port} are not allowed", do=f"Allowed: {', '.join(patterns)}.")
+    for option, patterns in (("url_allow", list(allow)), ("rollout_url_allow", list(within))):
+        if patterns and not any(fnmatch.fnmatchcase(name, pattern.lower()) for pattern in patterns for name in (target.host, f"{target.host}:{target.port}")):
+            raise ConfigError(f"requests to {target.host}:{target.port} are not allowed ({option})", do=f"Allowed: {', '.join(patterns)}.")
     return target
 
 

@@ -9,6 +9,7 @@
     ├── ConfigError          the release file, or an option, is wrong: nothing was changed
     ├── Unsupported          valid, but this adapter cannot do it
     ├── Unavailable          a part we need does not answer, or answers rubbish
+    │   └── Stale            what it answers with is old
     ├── NoData               a metric query was answered with nothing
     ├── Conflict             somebody else changed the same thing first (compare-and-swap lost)
     ├── Fenced               the release belongs to another run now: this one must write nothing more
@@ -52,6 +53,10 @@ class Unsupported(DeliveryError):
 
 class Unavailable(DeliveryError):
     """A part we depend on cannot be reached, or its answer makes no sense."""
+
+
+class Stale(Unavailable):
+    """What was measured is too old to be an answer about now."""
 
 
 class NoData(DeliveryError):

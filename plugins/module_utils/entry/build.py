@@ -76,6 +76,8 @@ def metrics(analysis: Optional[Mapping[str, Any]]) -> list[Metric]:
     if twice:
         raise ConfigError(f"metric {twice!r} is listed twice", where="rollout_analysis.metrics", do="Give each its own name.")
     return made
+    if allow and "url_allow" in PROVIDERS[kind].OPTIONS:
+        inner = {**inner, "within": allow}
 
 
 def brief(spec: Mapping[str, Any], hosts: Tracks, *, live: str, previous: str, first: bool, by_hosts: bool, present: bool = False,

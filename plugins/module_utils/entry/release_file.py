@@ -162,7 +162,7 @@ SPEC: Options = {
         "checks": Option("any", "Health options like rollout_health, asked of the users' own entry point."),
         "targets": Option("dict", "Name and address of each thing asked.", default={}, open=True),
     }),
-    "rollout_url_allow": Option("list", "Host patterns that metric, health and hook addresses must match.", elements="str"),
+    "rollout_url_allow": Option("list", "Host patterns that health checks and metrics over HTTP are limited to.", elements="str"),
     "rollout_to_version": Option("str", "With rollback: the good version to go back to."),
 }
 

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Optional
 
 from ..clients import exposition
 from ..clients.web import CONNECTION, Response, connection, fetch, parse
-from ..core.errors import ConfigError, NoData, Unavailable, Unsupported, unknown
+from ..core.errors import ConfigError, NoData, Stale, Unavailable, Unsupported, unknown
 from ..core.metric import render, window_labels
 from ..core.model import Point, Sample, Series, Window
 from ..core.options import Option, Options
@@ -94,7 +94,7 @@ class PrometheusProvider:
         """``tracks`` does not matter here: series are found by their labels."""
         if "?" in options["url"]:
             raise ConfigError("the URL of a server holds no query", where="prometheus.url")
-        parse(options["url"])
+        parse(options["url"], options.get("url_allow") or (), options.get("within") or ())
         convention = CONVENTIONS[options.get("convention", "generic")]
         if options.get("errors"):
             convention = Convention(convention.requests, options["errors"], convention.buckets, convention.to_ms)
@@ -111,7 +111,7 @@ class PrometheusProvider:
     def query(self, query: str, window: Window) -> Series:
         """The answer to ``query`` with its placeholders filled, or to ``window.builtin``.
 
-        Raises NoData; Unavailable (no whole and fresh answer, an empty label); Unsupported; ConfigError (the query does not parse, no selector).
+        Raises NoData; Stale; Unavailable (no whole answer, an empty label); Unsupported; ConfigError (the query does not parse, no selector).
         """
         labels = window_labels(window)
         asked = self._builtin(window, labels) if window.builtin else render(query, labels, "query")
@@ -170,7 +170,7 @@ class PrometheusProvider:
         return int(value + 0.5) if math.isfinite(value) else None
 
     def _check_fresh(self, query: str, now: float) -> None:
-        """Raise Unavailable when every series that the query reads has stopped: a range still holds old samples for a while."""
+        """Raise Stale when every series that the query reads has stopped: a range still holds old samples for a while."""
         read = selectors(query)
         newest = -math.inf
         for selector in read:
@@ -182,7 +182,7 @@ class PrometheusProvider:
                 return
         if read:
             age = show_duration(now - newest) + " old" if math.isfinite(newest) else "gone"
-            raise Unavailable(
+            raise Stale(
                 f"the newest sample is {age}, more than two scrapes ({show_duration(2 * self.lag)})", where=f"{self.url} {read[0][:120]}",
                 do="Is the target still scraped? Set scrape_interval to what the server uses.",
             )  # fmt: skip

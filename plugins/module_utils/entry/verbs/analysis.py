@@ -12,15 +12,15 @@ from ...core.advance import Result
 from ...core.bake import BakeResult, Look, Ports, Scope, bake
 from ...core.codec import encode
 from ...core.metric import Metric
-from ...core.model import CANARY, STABLE, Series, Window
+from ...core.model import CANARY, STABLE
 from ...core.options import Option, Options, check
-from ...core.ports import MetricProvider
 from ...core.report import journal
 from ...core.tree import look_line
 from ...core.units import duration, from_iso
 from .. import build
 from ..context import Context
 from ..guard import Guard
+from ..measuring import Measuring
 from ..release_file import ANALYSIS
 from ..run import RELEASE_OPTION, Run, seen
 from .health import allowed, parsed, prober, targets_of
@@ -34,29 +34,6 @@ OPTIONS: Options = {
     "labels": Option("dict", "What fills C(${workload}), C(${namespace}) and C(${version}) in a query.", default={}, open=True),
     "duration": Option("duration", "How long to watch."),
 }
-
-
-class Measuring:
-    """Providers by kind, made once a bake, so that counters have a first reading to be compared with."""
-
-    def __init__(self, analysis: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> None:
-        self._default = analysis.get("provider")
-        self._tracks = tracks
-        self._made: dict[str, MetricProvider] = {}
-
-    def of(self, metric: Metric) -> MetricProvider:
-        options = {metric.provider: dict(metric.provider_options)} if metric.provider else dict(self._default or {})
-        key = repr(sorted(options.items(), key=str))
-        if key not in self._made:
-            self._made[key] = build.provider(options, self._tracks)
-            self._made[key].probe()
-        return self._made[key]
-
-    def measure(self, metric: Metric, window: Window) -> Series:
-        return self.of(metric).query(metric.query, window)
-
-    def lag(self, metric: Metric) -> float:
-        return float(getattr(self.of(metric), "lag", 0.0))
 
 
 class Vitals:
@@ -109,7 +86,7 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     candidate, baseline = current.compared
     versions = {candidate: current.record.release.version, baseline: current.record.plan.previous}
     labels = {track: {"track": track, "workload": spec["name"], "version": versions[track] or "unknown"} for track in versions if track}
-    measuring = Measuring(analysis, tracks)
+    measuring = Measuring(analysis, tracks, spec.get("url_allow") or ())
     guard = Guard(current)
 
     def on_look(look: Look) -> None:

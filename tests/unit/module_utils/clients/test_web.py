@@ -308,3 +308,10 @@ def test_connection_options(server: ScriptedServer) -> None:
     for wrong in ({"token": "t", "username": "u", "password": "p"}, {"username": "u"}, {"password": "p"}):
         with pytest.raises(ConfigError):
             connection(wrong)
+
+
+def test_the_limit_of_the_release_holds_beside_the_providers_own() -> None:
+    assert parse("http://shop.test/", ["*.test"], ["shop.*"]).host == "shop.test"
+    for own, release, option in ((["*.test"], ["other"], r"\(rollout_url_allow\)"), (["other"], ["shop.*"], r"\(url_allow\)"), ([], ["other"], "Allowed: other")):
+        with pytest.raises(ConfigError, match=option):
+            parse("http://shop.test/", own, release)

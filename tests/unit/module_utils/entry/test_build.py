@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
-from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
 from ansible_collections.progressive.delivery.plugins.module_utils.entry import build
 
@@ -67,3 +67,14 @@ def test_adapters_are_made_by_their_key():
         build.local_router({"memoy": {}}, {})
     with pytest.raises(ConfigError, match="unknown store"):
         build.local_store({"disk": {}}, "shop")
+
+
+@pytest.mark.parametrize("options", [
+    {"prometheus": {"url": "http://metrics.example:9090"}},
+    {"web": {"url": "http://metrics.example/${track}"}},
+])
+def test_the_addresses_that_a_release_allows_hold_for_its_metrics(options):
+    window = Window("canary", 0.0, 10.0)
+    with pytest.raises(ConfigError, match=r"metrics\.example:\d+ are not allowed \(rollout_url_allow\)"):
+        build.provider(options, {}, ("*.shop.example",)).query("{$.v}", window)
+    build.provider(options, {}, ("metrics.example",))
