@@ -55,8 +55,25 @@ def local_store(options: Mapping[str, Any], name: str) -> StateStore:
     return made
 
 
-def provider(options: Mapping[str, Any], tracks: Tracks) -> MetricProvider:
-    """The metric provider of ``{kind: options}``."""
+def workload(spec: Mapping[str, Any]) -> ManagedWorkload:
+    """The workload of a release that is changed through an API."""
+    [(kind, options)] = spec["workload"].items()
+    made: ManagedWorkload = WORKLOADS[kind].from_options(options, spec["version"], _update(spec))
+    return made
+
+
+def _update(spec: Mapping[str, Any]) -> Optional[Update]:
+    """How the controller shall replace pods; None leaves it as the object says."""
+    if spec.get("strategy") == "recreate":
+        return Update(recreate=True)
+    if spec.get("strategy") != "rolling":
+        return None
+    options = spec.get("rolling") or {}
+    return Update.from_preset(options.get("preset", "balanced"), options.get("max_unavailable"), options.get("max_surge"))
+
+
+def provider(options: Mapping[str, Any], tracks: Tracks, allow: tuple[str, ...] = ()) -> MetricProvider:
+    """The metric provider of ``{kind: options}``. ``allow``: host patterns that hold beside its own, where it speaks to addresses of the user's."""
     kind, inner = one_key(options, family(PROVIDERS), "rollout_analysis.provider", "provider")
     made: MetricProvider = PROVIDERS[kind].from_options(inner, tracks)
     return made
