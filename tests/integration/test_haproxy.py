@@ -242,6 +242,15 @@ def test_hosts_may_have_other_names_in_haproxy(farm, start):
     assert lb.read().members["stable"] == (Member("vm-a"), Member("vm-b"))
 
 
+def test_hosts_that_the_backend_lacks_are_named_with_the_line_to_add(farm, start):
+    plane = start(rig.pool(farm, NAMES))
+    lb = router(plane, {"stable": ("web1", "web2", "web5"), "canary": ("web3", "web4", "web6")})
+    with pytest.raises(ConfigError, match=r"no server web5, web6") as caught:
+        lb.read()
+    assert "server web5 ADDRESS:PORT check" in str(caught.value) and "server_names" in str(caught.value)
+    assert plane.socket in str(caught.value) and "web1, web2, web3, web4" in str(caught.value)
+
+
 def test_disabled_servers_join(farm, start):
     body = rig.pool(farm, NAMES[:2]) + "".join(f"  server {name} 127.0.0.1:{farm.add(name).port} weight 100 disabled\n" for name in NAMES[2:])
     plane = start(body)

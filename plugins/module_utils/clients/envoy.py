@@ -121,7 +121,7 @@ class EnvoyAdmin:
     def bound_to(self) -> str:
         """The address that its admin interface listens on, such as 0.0.0.0; '' for a UNIX socket."""
         configs = self._dump(mask="bootstrap.admin.address")
-        admin = next((config.get("bootstrap", {}).get("admin", {}) for config in configs if "bootstrap" in config), {})
+        admin: Mapping[str, Any] = next((config["bootstrap"].get("admin", {}) for config in configs if "bootstrap" in config), {})
         return str(admin.get("address", {}).get("socket_address", {}).get("address", ""))
 
     @_whole

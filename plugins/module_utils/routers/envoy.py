@@ -160,8 +160,8 @@ class EnvoyRouter:
                 return []
         except (DeliveryError, ValueError):
             return []
-        return [f"Envoy {self.admin.name}: its admin interface listens on {address}, and whoever reaches it can stop this Envoy: bind it to 127.0.0.1, "
-                "and run on its host (rollout_router.envoy.hosts)"]
+        what = f"its admin interface listens on {address}, and whoever reaches it can stop this Envoy"
+        return [f"Envoy {self.admin.name}: {what}: bind it to 127.0.0.1, and run on its host (rollout_router.envoy.hosts)"]
 
     def _missing(self, want: Routes) -> str:
         """What of ``want`` is not in force; empty when all of it is."""

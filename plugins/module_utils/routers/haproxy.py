@@ -199,12 +199,12 @@ class HaproxyRouter:
         return servers
 
     def _by_host(self, found: Mapping[str, Server], tracks: pool.Tracks) -> dict[str, Server]:
-        servers = {}
-        for host in (host for hosts in tracks.values() for host in hosts):
-            if self._names.get(host, host) not in found:
-                raise unknown("server", self._names.get(host, host), found, where=self._where)
-            servers[host] = found[self._names.get(host, host)]
-        return servers
+        wanted = {host: self._names.get(host, host) for hosts in tracks.values() for host in hosts}
+        missing = [server for server in wanted.values() if server not in found]
+        if missing:
+            line = f"Add to that backend, and reload: server {missing[0]} ADDRESS:PORT check. Or say in server_names what it is called there"
+            raise ConfigError(f"no server {', '.join(missing)}", where=self._where, do=f"{line} (known: {', '.join(sorted(found)) or 'none'}).")
+        return {host: found[server] for host, server in wanted.items()}
 
     def _strays(self, found: Mapping[str, Server], servers: pool.Servers, rows: Optional[list[dict[str, str]]] = None) -> str:
         """Servers in service that no track has, by name; backups do not count. Asks for ``rows`` of ``show stat`` only where it must."""
