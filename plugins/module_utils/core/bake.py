@@ -37,7 +37,11 @@ SCRAPES = 4
 
 @dataclass(frozen=True)
 class Look:
-    """One look at one metric. ``at``: seconds since the epoch; ``phase`` is that of this measurement alone."""
+    """One look at one metric. ``at``: seconds since the epoch; ``phase`` is that of this measurement alone.
+
+    Of a metric that cannot be asked, ``outage`` is for how many seconds it could not by now, and ``left`` how many more decide against
+    the candidate; None where nothing is decided.
+    """
 
     metric: str
     phase: Phase
@@ -48,6 +52,8 @@ class Look:
     threshold: str = ""
     n: Optional[int] = None
     dry_run: bool = False
+    outage: Optional[float] = None
+    left: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -238,27 +244,33 @@ class _Bake:
         if watch.held:
             watch.tally = reopen(watch.tally)
         watch.tally = assess(metric, watch.tally, verdict, no_data=no_data)
-        self.hold(watch, verdict, began)
+        outage, left = self.hold(watch, verdict, began)
         retry = verdict.phase is Phase.ERROR or metric.interval is None
         watch.due = began + (RETRY if retry else metric.interval or RETRY)
         self.looks.append(
             Look(
                 metric.name, verdict.phase, verdict.reason, self.clock.time(), verdict.value, verdict.baseline,
-                verdict.threshold or threshold_text(metric), verdict.n, metric.dry_run,
+                verdict.threshold or threshold_text(metric), verdict.n, metric.dry_run, outage, left,
             )
         )
         self.ports.on_look(self.looks[-1])
 
-    def hold(self, watch: _Watch, verdict: Verdict, began: float) -> None:
-        """Keep the metric open while errors may pass; the verdict is ERROR when they did not within ``error_hold``."""
+    def hold(self, watch: _Watch, verdict: Verdict, began: float) -> tuple[Optional[float], Optional[float]]:
+        """Keep the metric open while errors may pass; the verdict is ERROR when they did not within ``error_hold``.
+
+        Returns for how long the metric was not answered, and how much longer that may go on.
+        """
         if verdict.phase is not Phase.ERROR:
             watch.errors_since, watch.held = None, False
-        elif not watch.metric.dry_run:
-            watch.errors_since = began if watch.errors_since is None else watch.errors_since
-            lasted = self.clock.now() - watch.errors_since
-            watch.held = lasted < self.error_hold
-            if not watch.held:
-                watch.tally = replace(watch.tally, phase=Phase.ERROR, reason=f"no answer for {show_duration(lasted)}: {verdict.reason}")
+            return None, None
+        watch.errors_since = began if watch.errors_since is None else watch.errors_since
+        lasted = self.clock.now() - watch.errors_since
+        if watch.metric.dry_run:
+            return lasted, None
+        watch.held = lasted < self.error_hold
+        if not watch.held:
+            watch.tally = replace(watch.tally, phase=Phase.ERROR, reason=f"no answer for {show_duration(lasted)}: {verdict.reason}")
+        return lasted, max(0.0, self.error_hold - lasted)
 
     def verdict(self, watch: _Watch) -> Verdict:
         """Measure candidate and baseline over the same window, and judge."""

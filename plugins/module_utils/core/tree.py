@@ -20,7 +20,7 @@ from __future__ import annotations
 import unicodedata
 
 from .report import wording
-from .report.journal import Look
+from .report.journal import Look, clean
 from .report.view import Fact, Row, View
 
 WIDTH = 150
@@ -76,14 +76,23 @@ def outcome_lines(view: View, colour: bool = False, unicode: bool = True, width:
 
 def look_line(look: Look, *, service: str = "", step: str = "", colour: bool = False, unicode: bool = True, width: int = WIDTH) -> str:
     """One look of a running bake in one line, naming service and step, since such a line stands between those of other tasks."""
-    place = " ".join(filter(None, [service, step]))
-    spans = [(f"  {place}   " if place else "  ", "quiet"), (wording.evidence(look), _tone(look.phase))]
+    spans = [_place(service, step), (wording.evidence(look), _tone(look.phase))]
     if look.phase == "successful":
         # A good look says nothing but how good, and from how much.
         spans.append((f"   n {wording.count(look.n)}" if look.n is not None else "", "quiet"))
     elif look.reason:
         spans.append((f"   {look.reason}", "quiet"))
     return _paint(_cut(_said(spans, unicode), width), colour)
+
+
+def outage_line(text: str, *, service: str = "", step: str = "", width: int = WIDTH) -> str:
+    """What is said instead of looks while metrics cannot be asked; a long error is cut off at its end."""
+    return _paint(_cut([_place(service, step), (clean(text), "")], width))
+
+
+def _place(service: str, step: str) -> Span:
+    place = " ".join(filter(None, [service, step]))
+    return f"  {place}   " if place else "  ", "quiet"
 
 
 def _headline_parts(view: View) -> list[str]:

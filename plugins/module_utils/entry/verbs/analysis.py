@@ -14,8 +14,9 @@ from ...core.codec import encode
 from ...core.metric import Metric
 from ...core.model import CANARY, STABLE
 from ...core.options import Option, Options, check
+from ...core.outage import Outages
 from ...core.report import journal
-from ...core.tree import look_line
+from ...core.tree import look_line, outage_line
 from ...core.units import duration, from_iso
 from .. import build
 from ..context import Context
@@ -68,7 +69,8 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     labels = {track: {"track": track, **params["labels"]} for track in (params["candidate"], params["baseline"])}
     if context.check_mode:
         return {"changed": False, "phase": "", "metrics": [encode(metric) for metric in metrics]}
-    ports = Ports(measuring.measure, context.clock, on_look=lambda look: context.say(_line(look)), lag=measuring.lag)
+    lines = Lines(context, Outages("gives up"))
+    ports = Ports(measuring.measure, context.clock, on_look=lines.look, lag=measuring.lag)
     wait = duration(params["duration"]) if params.get("duration") else None
     result = _bake(metrics, ports, analysis, wait, Scope(params["candidate"], params["baseline"], labels=labels))
     return {"changed": False, "phase": result.phase.value, "reason": result.reason, "decision": _decision(result, analysis),
@@ -88,12 +90,13 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     labels = {track: {"track": track, "workload": spec["name"], "version": versions[track] or "unknown"} for track in versions if track}
     measuring = Measuring(analysis, tracks, spec.get("url_allow") or ())
     guard = Guard(current)
+    lines = Lines(context, Outages("stops" if current.record.plan.on_failure == "hold" else "rolls back"), spec["name"], step.name)
 
     def on_look(look: Look) -> None:
         unit = UNITS.get(next((metric.builtin for metric in metrics if metric.name == look.metric), ""), "")
         current.event("look", step=current.index, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline,
                       threshold=look.threshold, n=look.n, reason=look.reason, unit=unit)
-        context.say(_line(look, spec["name"], step.name, unit))
+        lines.look(look, unit)
 
     ports = Ports(measuring.measure, context.clock, on_tick=lambda: current.tick() or guard.check(), on_look=on_look, lag=measuring.lag,
                   health=Vitals(spec, tracks.get(candidate, ())).unhealthy)
@@ -128,7 +131,18 @@ def _seen(result: BakeResult, analysis: Mapping[str, Any], guard: Guard) -> tupl
 UNITS = {"error_rate": "share", "success_rate": "share", "latency": "ms", "latency_mean": "ms"}
 
 
-def _line(look: Look, service: str = "", step: str = "", unit: str = "") -> str:
-    shown = journal.Look(look.at, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline, threshold=look.threshold,
-                         n=look.n, reason=look.reason, unit=unit)
-    return look_line(shown, service=service, step=step)
+class Lines:
+    """The lines of one bake: one a look, and few while metrics cannot be asked."""
+
+    def __init__(self, context: Context, outages: Outages, service: str = "", step: str = "") -> None:
+        self._context, self._outages = context, outages
+        self._service, self._step = service, step
+
+    def look(self, look: Look, unit: str = "") -> None:
+        away = self._outages.line(look)
+        if away is None:
+            shown = journal.Look(look.at, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline, threshold=look.threshold,
+                                 n=look.n, reason=look.reason, unit=unit)
+            self._context.say(look_line(shown, service=self._service, step=self._step))
+        elif away:
+            self._context.say(outage_line(away, service=self._service, step=self._step))
