@@ -148,6 +148,7 @@ SPEC: Options = {
     "rollout_drain_timeout": Option("duration", "The longest wait for requests in flight.", default="30s"),
     "rollout_propagation_timeout": Option("duration", "The longest wait until the data plane does what it was told.", default="60s"),
     "rollout_measure": Option("dict", "When a measured share counts as the asked one.", default={}, options={
+    "rollout_allow_few_requests": Option("bool", "Begin even where too few requests come now to judge by.", default=False),
         "tolerance": Option("percent", "Points it may be off, beyond chance.", default="2"),
         "min_requests": Option("int", "Requests below which the read-back alone decides.", default=200, minimum=1),
     }),

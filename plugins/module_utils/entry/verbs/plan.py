@@ -14,6 +14,7 @@ from ...clients.version import over_http
 from ...core.codec import encode
 from ...core.diff import changes
 from ...core.errors import ConfigError, Unavailable
+from ...core.foresight import check_shares
 from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes
 from ...core.options import Option, Options
@@ -25,6 +26,7 @@ from ...core.units import show_duration, show_percent
 from .. import build, release_file
 from ..catalog import STORES, WORKLOADS
 from ..context import Context
+from ..preflight import Preflight
 from ..stored import last_state, stored_record
 from .rollback import as_rollback
 
@@ -78,12 +80,13 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         plan = record.plan
     else:
         plan = _compile(release, record, hosts, by_hosts, router)
+    asked: list[str] = []
     # To go back nobody is asked but the load balancer: metrics that are down with everything else must not be in the way.
     if params["probe"] and params["asked"] == "rollout" and not (record is not None and record.running and record.back):
-        _check_metrics(spec, metrics, plan)
+        asked = _asked(release, metrics, plan, router, context, begun=record is not None and record.running)
     release["plan"] = encode(plan)
     rows = [describe(plan, step) for step in plan.steps]
-    notes = [*plan.notes, *_store_notes(spec), *(router.warnings() if isinstance(router, Wary) else ())]
+    notes = [*plan.notes, *asked, *_store_notes(spec), *(router.warnings() if isinstance(router, Wary) else ())]
     lines = text(spec, plan, notes, metrics)
     if params["show"] or context.check_mode:
         for line in lines:
@@ -118,7 +121,10 @@ def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str,
     spare = next((slot for slot in hosts if slot != live), live)
     present = record is not None and record.slots.get(spare) == spec["version"] and spec.get("purpose") == "rollback"
     made = build.brief(spec, hosts, live=live, previous="" if first else previous, first=first, by_hosts=by_hosts, present=present, capabilities=capabilities)
-    return compile_plan(made)
+    plan = compile_plan(made)
+    if router is not None:
+        check_shares(plan, router.resolution, {item.weight for item in made.steps if item.weight is not None})
+    return plan
 
 
 def _told(spec: Mapping[str, Any], hosts: Mapping[str, tuple[str, ...]], live: str) -> str:
@@ -150,20 +156,13 @@ def _live(now: Routes, recorded: str, record: Optional[Record]) -> str:
                       do="Somebody else moved it. Bring one track to 100 % first, or run abort if a release of yours was lost.")
 
 
-def _check_metrics(spec: Mapping[str, Any], metrics: list[Metric], plan: Plan) -> None:
+def _asked(spec: Mapping[str, Any], metrics: list[Metric], plan: Plan, router: Optional[TrafficRouter], context: Context, *, begun: bool) -> list[str]:
+    """What the metrics, and whoever counts requests, say beforehand, as notes. One that has ``begun`` goes on as long as they can be reached."""
     if not metrics:
-        return
-    hosts = plan.home
-    provider = build.provider(spec["analysis"]["provider"], hosts)
-    try:
-        provider.probe()
-    except Unavailable as error:
-        raise Unavailable(f"the metrics cannot be asked: {error}", where="rollout_analysis.provider",
-                          do="Make them reachable, or write rollout_analysis: none if you mean to ship blind.") from None
-    watched = [step for step in plan.steps if step.kind is Kind.BAKE and step.watch and step.duration]
-    for metric in metrics:
-        for step in watched:
-            metric.check_fits(step.duration or 0, f"rollout_analysis.metrics.{metric.name}")
+        return []
+    preflight = Preflight(spec, metrics, plan, context.clock)
+    preflight.reach()
+    return [] if begun else [*preflight.questions(), *preflight.evidence(router)]
 
 
 def _store_notes(spec: Mapping[str, Any]) -> list[str]:
