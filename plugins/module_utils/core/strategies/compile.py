@@ -55,6 +55,8 @@ def compile_plan(brief: Brief) -> Plan:
                           do=f"Slots: {', '.join(brief.home)}. Bring one of them to 100 % first.")
     if brief.by_hosts and not brief.home.get(brief.live):
         raise ConfigError(f"the {brief.live} group has no hosts", where="rollout_workload.pool", do="Put hosts into the group, or name another one.")
+    if brief.options.get("zones") and not brief.by_hosts:
+        raise ConfigError("zones are made of hosts, and this workload has none", where="rollout_rolling.zones", do="Leave them out.")
     if not brief.routed and not brief.first and brief.strategy not in IN_PLACE:
         raise ConfigError(f"{brief.strategy} moves traffic and there is no rollout_router", where="rollout_router",
                           do="Name the router, or use recreate or rolling.")

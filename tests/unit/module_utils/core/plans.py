@@ -87,13 +87,18 @@ def briefs(draw, strategies=("canary", "canary", "canary", "ab_test", "blue_gree
     home = {"stable": hosts("s", draw(st.integers(0, 12))), "canary": hosts("c", draw(st.one_of(st.integers(0, 2), st.integers(0, 12))))}
     home = home if by_hosts else {"stable": (), "canary": ()}
     first = not members and draw(st.integers(0, 15)) == 0
+    live = draw(st.sampled_from(["stable", "stable", "canary"]))
+    options = draw(OPTIONS.get(strategy, st.just({})))
+    if strategy == "rolling" and home[live] and draw(st.booleans()):
+        zone_of = {host: draw(st.sampled_from("abc")) for host in home[live]}
+        options = {**options, "zones": {zone: [host for host in home[live] if zone_of[host] == zone] for zone in sorted(set(zone_of.values()), reverse=True)}}
     capabilities = ALL if members else draw(st.sampled_from([ALL, ALL, ALL, SPLITS, DRAINS, SWITCHES]))
     return Brief(
-        strategy=strategy, version="2", home=home, live=draw(st.sampled_from(["stable", "stable", "canary"])),
+        strategy=strategy, version="2", home=home, live=live,
         previous="" if first else "1" if known else draw(st.sampled_from(["1", "1", ""])), first=first,
         capabilities=capabilities, routed=bool(members) or draw(st.integers(0, 7)) > 0,
         by_hosts=by_hosts,
-        steps=draw(step_specs()), options=draw(OPTIONS.get(strategy, st.just({}))),
+        steps=draw(step_specs()), options=options,
         hooks={point: (HookSpec(f"hook-{point}", tasks="x.yml"),) for point in draw(st.lists(st.sampled_from(HOOK_POINTS), unique=True, max_size=2))},
         health=draw(st.booleans()), watch=draw(st.booleans()), allow_overload=draw(st.integers(0, 7)) == 0,
     )
@@ -128,7 +133,7 @@ class World:
 
     def _stale(self, step):
         """Hosts that would join a track whose version they do not run; after a step that was half done anything may run there."""
-        wanted = "2" if step.track == self.plan.candidate else self.plan.previous
+        wanted = "2" if step.track == self.plan.candidate else self.plan.previous or "1"  # unknown to the plan; it is what runs there
         return [host for host in step.hosts if self.plan.candidate != self.plan.stable and self.version[host] not in (wanted, "?")]
 
     def _deploy(self, step: Step) -> None:

@@ -36,6 +36,19 @@ def test_it_can_what_all_can():
     assert fleet.resolution == 100
 
 
+def test_what_all_of_them_cut_is_counted_and_each_warning_is_said_once(planes):
+    for sessions, plane in enumerate(planes.values()):
+        plane.read()
+        plane.world["in_flight"]["web1"] = sessions
+    fleet = Fleet(planes)
+    assert fleet.cut(host for host in ["web1"]) == 3
+    assert all(plane.observe(split(0)).members["web1"].in_flight == 0 for plane in planes.values())
+    assert fleet.warnings() == []
+    for name in ("lb1", "lb3"):
+        planes[name].warnings = lambda: ["open"]
+    assert fleet.warnings() == ["open"]
+
+
 def test_all_take_a_step(planes):
     fleet = Fleet(planes)
     fleet.write(split(5))

@@ -107,6 +107,7 @@ def test_hooks_stand_where_they_belong():
         (brief(stable=3, canary=1, capabilities=SPLITS, steps=weights(50)), "needs 2 canary hosts"),
         (brief("rolling", capabilities=SPLITS), "out of rotation"),
         (brief("rolling", stable=1), "one host"),
+        (brief("rolling", stable=0, canary=0, by_hosts=False, options={"zones": {"a": ["s1"]}}), "zones are made of hosts"),
         (brief("rolling", options={"zones": {"a": ["s1", "s2"]}}), "s3 is in none of the zones"),
         (brief("rolling", options={"zones": {"a": ["s1", "s2"], "b": ["s2", "s3"]}}), "s2 is in the zones a and b"),
         (brief("rolling", options={"zones": {"a": ["s1", "s2", "s3"], "b": ["x"]}}), "zone b has no host"),

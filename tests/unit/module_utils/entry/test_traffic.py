@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a drain leaves in flight, and the calls that another host makes of a router."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Member, Routes
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import traffic
+from ansible_collections.progressive.delivery.plugins.module_utils.routers.memory import MemoryRouter
+
+TRACKS = {"stable": ("web1", "web2"), "canary": ()}
+OUT = Routes({"stable": Fraction(100), "canary": Fraction(0)}, {"stable": (Member("web1", Fraction(0)), Member("web2")), "canary": ()})
+LIMITS = traffic.Limits(drain=30.0)
+
+
+@pytest.mark.parametrize("capabilities, sessions, cut, words", [
+    (frozenset(Capability), 0, 0, "nothing in flight"),
+    (frozenset(Capability), 3, 3, "3 still in flight after 30 s, 3 cut"),
+    (frozenset(Capability) - {Capability.CUT}, 3, 0, "3 still in flight after 30 s: this router cannot cut them, what comes next ends them"),
+])
+def test_what_outlives_the_drain_is_cut_where_that_can_be_and_said(capabilities, sessions, cut, words):
+    router, clock, said, events = MemoryRouter(TRACKS, capabilities=capabilities), FakeClock(), [], []
+    router.write(OUT)
+    router.world["in_flight"]["web1"] = sessions
+    current: Any = SimpleNamespace(doing=SimpleNamespace(hosts=("web1",)), index=2, label="shop drain web1", tick=lambda: None,
+                                   session=SimpleNamespace(renew_if_due=lambda: None), event=lambda kind, **fields: events.append((kind, fields)))
+    traffic._drain_for_release(router, OUT, LIMITS, current, Context(clock, say=said.append))
+    [(kind, fields)] = events
+    assert (kind, fields["in_flight"], fields["cut"], fields["members"]) == ("drain", sessions, cut, ["web1"])
+    assert fields["seconds"] >= (30 if sessions else 0), "nothing is cut early"
+    assert said == [f"shop drain web1: {words}"]
+    assert router.observe(OUT).members["web1"].in_flight == sessions - cut
+
+
+def test_another_host_asks_for_a_cut_and_for_warnings(tmp_path: pathlib.Path) -> None:
+    world = tmp_path / "world.json"
+    world.write_text(json.dumps({"in_flight": {"web1": 2, "web2": 5}}))
+
+    def ask(check_mode: bool = False, **port: Any) -> Any:
+        params = {"release": None, "router": {"memory": {"path": str(world)}}, "tracks": {"stable": ["web1", "web2"]}, "port": port}
+        return traffic.run(params, Context(FakeClock(), check_mode=check_mode))["answer"]
+
+    assert ask(check_mode=True, method="cut", servers=["web1"]) is None
+    assert ask(method="cut", servers=["web1"]) == 2
+    assert json.loads(world.read_text())["in_flight"] == {"web2": 5}
+    assert ask(method="warnings") == []
