@@ -145,6 +145,13 @@ def settle(store: StateStore, clock: Clock, name: str) -> Gate:
     return _change(store, clock, name, lambda gate: expired(gate, clock.time()))
 
 
+def find(store: StateStore, name: str, release: str) -> Optional[Gate]:
+    """The gate as it is stored, when this release opened it."""
+    stored = store.load(KEY)
+    gate = _parse(stored.value).get(name) if stored else None
+    return gate if gate is not None and gate.release == release else None
+
+
 def waiting(store: StateStore, release: str) -> tuple[Gate, ...]:
     """The gates of this release that nobody has decided yet."""
     stored = store.load(KEY)
