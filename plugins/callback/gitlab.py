@@ -66,6 +66,11 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_ok(self, result: Any) -> None:
         self._guarded(result)
 
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        """A step: the loop over them is one task."""
+        self._guarded(result)
+        self._start()
+
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         self._guarded(result)
 

@@ -86,7 +86,7 @@ def test_what_memory_is_told_it_does() -> None:
     made.deploy("canary", "2")
     made.scale("canary", 5)
     assert (made.read()["canary"].version, made.read()["canary"].replicas) == ("2", 5)
-    made.retire("canary")
+    assert made.retire("canary") and not made.retire("canary")
     assert made.read()["canary"].ready == 0
     with pytest.raises(ConfigError):
-        made.promote("nobody")
+        made.scale("nobody", 1)

@@ -101,8 +101,9 @@ class Plan:
 
     ``stable`` and ``candidate`` are slot names: which slot carries the traffic at the start, and which receives the new version.
     ``start`` are the routes at the start, ``home`` the tracks as the inventory has them, ``full_load`` the number of
-    hosts or pods that carried all traffic; ``by_hosts``: versions are put on hosts, by the user's tasks. ``max_failed`` hosts may fail over the whole run before ``on_failure`` (rollback_all,
-    rollback_failed or hold) says what happens. ``after`` is the slot that is stable once promoted.
+    hosts or pods that carried all traffic; ``by_hosts``: versions are put on hosts, by the user's tasks. ``max_failed`` hosts may fail over
+    the whole run before ``on_failure`` (rollback_all, rollback_failed or hold) says what happens. ``after`` is the slot that is stable once
+    promoted.
     """
 
     strategy: str

@@ -86,6 +86,9 @@ class ManagedWorkload(Workload, Protocol):
     server), Unavailable, Conflict.
     """
 
+    def foresee(self, plan: Any) -> list[str]:
+        """What may go wrong with this :class:`~.plan.Plan`, as notes. Raises ConfigError for what must. Writes nothing."""
+
     def deploy(self, track: str, version: str, replicas: Optional[int] = None) -> bool:
         """Give ``track`` the version: the release's own, or one that ran before; with ``replicas``, that many."""
 
@@ -96,6 +99,9 @@ class ManagedWorkload(Workload, Protocol):
 
     def progress(self, track: str) -> Progress:
         """One look at how far the last change has come."""
+
+    def addresses(self, track: str) -> Mapping[str, str]:
+        """Name and address of each ready replica, for health checks; empty where they have none."""
 
     def await_change(self, track: str, seconds: float) -> None:
         """Return when something about ``track`` has changed, or after ``seconds``."""

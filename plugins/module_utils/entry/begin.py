@@ -186,7 +186,7 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
         current.answer("aborting")
     if current.step is not None:
         current.event("step", step=current.index, name=current.doing.name, status="started")
-    return what_next(current, in_pool=params["in_pool"], show=True)
+    return what_next(current, show=True)
 
 
 def _behind(record: Record, waiting: Step, *, full: bool) -> Record:

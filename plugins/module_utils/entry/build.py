@@ -14,11 +14,12 @@ from ..core.metric import Metric
 from ..core.model import Capability, Condition, MatchRoute, Mirror
 from ..core.options import one_key
 from ..core.plan import GateSpec, HookSpec, Kind, Step
-from ..core.ports import MetricProvider, StateStore, TrafficRouter
-from ..core.strategies.brief import Brief, StepSpec
+from ..core.ports import ManagedWorkload, MetricProvider, StateStore, TrafficRouter
+from ..core.rollout import Update
+from ..core.strategies.brief import Brief, Scale, StepSpec
 from ..core.strategies.canary import default_steps
 from ..core.units import duration, percent, show_duration
-from .catalog import ON, PROVIDERS, ROUTERS, STORES, family
+from .catalog import ON, PROVIDERS, ROUTERS, STORES, WORKLOADS, family
 from .context import Context
 
 MOST_GENERATED = 100
@@ -75,6 +76,8 @@ def _update(spec: Mapping[str, Any]) -> Optional[Update]:
 def provider(options: Mapping[str, Any], tracks: Tracks, allow: tuple[str, ...] = ()) -> MetricProvider:
     """The metric provider of ``{kind: options}``. ``allow``: host patterns that hold beside its own, where it speaks to addresses of the user's."""
     kind, inner = one_key(options, family(PROVIDERS), "rollout_analysis.provider", "provider")
+    if allow and "url_allow" in PROVIDERS[kind].OPTIONS:
+        inner = {**inner, "within": allow}
     made: MetricProvider = PROVIDERS[kind].from_options(inner, tracks)
     return made
 
@@ -93,17 +96,16 @@ def metrics(analysis: Optional[Mapping[str, Any]]) -> list[Metric]:
     if twice:
         raise ConfigError(f"metric {twice!r} is listed twice", where="rollout_analysis.metrics", do="Give each its own name.")
     return made
-    if allow and "url_allow" in PROVIDERS[kind].OPTIONS:
-        inner = {**inner, "within": allow}
 
 
 def brief(spec: Mapping[str, Any], hosts: Tracks, *, live: str, previous: str, first: bool, by_hosts: bool, present: bool = False,
-          capabilities: frozenset[Capability]) -> Brief:
+          replicas: Optional[Mapping[str, int]] = None, capabilities: frozenset[Capability]) -> Brief:
     """What the strategy gets to know, from a checked release file."""
     strategy = spec["strategy"]
     return Brief(
         strategy=strategy, version=spec["version"], home=hosts, live=live, previous=previous, first=first, present=present, capabilities=capabilities,
         routed=bool(spec.get("router")), by_hosts=by_hosts, steps=step_specs(spec), options=_strategy_options(spec, strategy),
+        replicas=replicas or {},
         hooks={point: tuple(hook(item, f"rollout_hooks.{point}[{index}]") for index, item in enumerate(items))
                for point, items in (spec.get("hooks") or {}).items()},
         health=bool(spec.get("health")), watch=bool(spec.get("analysis")), allow_overload=spec.get("allow_overload", False),
@@ -165,6 +167,10 @@ def _step_spec(item: Mapping[str, Any], where: str) -> StepSpec:
     [(kind, value)] = item.items()
     if kind == "set_weight":
         return StepSpec(weight=percent(value, f"{where}.set_weight"), where=f"{where}.set_weight")
+    if kind == "set_canary_scale":
+        weight = value.get("weight")
+        return StepSpec(scale=Scale(value.get("replicas"), None if weight is None else percent(weight), bool(value.get("match_traffic_weight"))),
+                        where=f"{where}.{kind}")
     return StepSpec(step=_step(kind, value, where), where=f"{where}.{kind}")
 
 
@@ -211,6 +217,7 @@ def conditions(entry: Mapping[str, Any], where: str) -> tuple[Condition, ...]:
 
 def _strategy_options(spec: Mapping[str, Any], strategy: str) -> dict[str, Any]:
     raw = dict(spec.get(strategy) or {})
+    raw["scale_down_delay"] = duration(spec.get("scale_down_delay", "30s"))
     if strategy == "blue_green":
         raw["post_promotion_seconds"] = duration(raw.get("post_promotion_bake", 0))
         if raw.get("auto_promotion_seconds"):

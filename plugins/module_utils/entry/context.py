@@ -18,13 +18,15 @@ class Context:
 
     ``say`` prints one progress line (nothing, in a module on another host). ``stores`` and ``routers`` build the ports whose
     files or sockets live on another host; None builds them right here. ``ask`` reads one line from the user's terminal and is
-    None without one. ``who`` names the person or job that started this run.
+    None without one. ``who`` names the person or job that started this run. ``tree``: a callback shows the release after each step,
+    and how it ended, so that this need not be said.
     """
 
     clock: Clock
     say: Callable[[str], None] = lambda line: None
     check_mode: bool = False
     who: str = ""
+    tree: bool = False
     ask: Optional[Callable[[str, float], Optional[str]]] = None
     stores: Optional[Callable[[Mapping[str, Any], str], StateStore]] = None
     routers: Optional[Callable[[Mapping[str, Any], Mapping[str, tuple[str, ...]]], TrafficRouter]] = None

@@ -6,44 +6,73 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from ..core.record import Outcome
 from ..core.report import journal as kinds
+from ..core.report import wording
 from .context import Context
-from .following import as_asked, next_lines, what_next
+from .following import as_asked, ending_lines, next_lines, noted, what_next
 from .hurt import hurt
 from .run import Run
 
 
 def finish(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Close the run: say how it ended, count what users felt, give the lease back."""
+    """Close the run, and say how it ended unless a tree shows that."""
     current = Run.open(params["release"], context)
     record = current.record
     if not params["verified"] and record.outcome in (Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.ABORTED):
-        record = current.record = replace(record, outcome=Outcome.PARTIAL, reason=f"{record.reason}; verification failed".strip("; "))
+        current.record = replace(record, outcome=Outcome.PARTIAL, reason=f"{record.reason}; verification failed".strip("; "))
         current.save()
+    ended = close(current, counted=True)
+    if not context.tree:
+        for line in ended.lines:
+            context.say(line)
+    result = what_next(current, show=True)
+    result.update(outcome=ended.outcome.value, code=ended.outcome.code, journal=record.journal, requests_failed=ended.failed, requests_total=ended.total,
+                  failed_run=not as_asked(ended.outcome, current.spec))
+    result["progressive_delivery"] = {**ended.noted(current), "print": "tree"}
+    result["progressive_delivery"]["last_words"]["said"] = True
+    return result
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: in one line, with what to type below it. Requests are None where nobody counted."""
+
+    outcome: Outcome
+    lines: list[str]
+    failed: Optional[int] = None
+    total: Optional[int] = None
+
+    def noted(self, current: Run) -> dict[str, Any]:
+        """What callbacks and the end of ansible-playbook need to know of it."""
+        more = noted(current)
+        return {**more, "outcome": self.outcome.value, "last_words": {**more["last_words"], "lines": self.lines}}
+
+
+def close(current: Run, *, counted: bool) -> Ended:
+    """Write to the journal how the run ended, with the requests that were ``counted``, and give the lease back."""
+    record = current.record
     outcome = record.outcome or Outcome.INTERRUPTED
     if record.outcome is Outcome.PROMOTED and current.spec.get("purpose") == "rollback":
         outcome = Outcome.ROLLED_BACK
     reason = record.reason
     if outcome is Outcome.PROMOTED and not reason:
         watched = _watched(current)
-        reason = f"{record.release.version} serves every request" + (f"; {', '.join(watched)} stayed within their limits" if watched else "")
+        limits = "its limits" if len(watched) == 1 else "their limits"
+        reason = f"{record.release.version} serves every request" + (f"; {', '.join(watched)} stayed within {limits}" if watched else "")
     away = sorted(member.name for members in record.routes.members.values() for member in members if member.ramp == 0)
     if away:
         reason = "; ".join(filter(None, [reason, f"out of rotation: {', '.join(away)}"]))
-    failed, total = hurt(current)
-    tail = next_lines(outcome, current.spec)
-    current.event("outcome", outcome=outcome.value, code=outcome.code, reason=reason, stable_after=_stable_after(current, outcome),
-                  requests_failed=failed, requests_total=total, next=tail)
-    current.session.release()
-    result = what_next(current, in_pool=True, show=True)
-    result.update(outcome=outcome.value, code=outcome.code, journal=record.journal, requests_failed=failed, requests_total=total,
-                  failed_run=not as_asked(outcome, current.spec))
-    result["progressive_delivery"]["outcome"] = outcome.value
-    return result
+    failed, total = hurt(current) if counted else (None, None)
+    try:
+        current.event("outcome", outcome=outcome.value, code=outcome.code, reason=reason, stable_after=_stable_after(current, outcome),
+                      requests_failed=failed, requests_total=total, next=next_lines(outcome, record, current.spec))
+    finally:
+        current.session.release()
+    return Ended(outcome, ending_lines(record, current.spec, outcome, reason, wording.hurt(failed, total)), failed, total)
 
 
 def _watched(current: Run) -> list[str]:

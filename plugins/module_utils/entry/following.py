@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.advance import decision
-from ..core.plan import Kind, next_deploy
-from ..core.record import Outcome
+from ..core.model import FULL
+from ..core.plan import Kind, Step, next_deploy
+from ..core.record import Outcome, Record
+from ..core.report.wording import outcome_words
 from .context import Context
 from .run import Run
 
@@ -25,39 +27,53 @@ KNOWN = frozenset({
 """Variables that a release which is gone on with has from its record, or that are about the one run that was given them."""
 
 
-def what_next(current: Run, *, in_pool: bool, show: bool = False) -> dict[str, Any]:
+def what_next(current: Run, *, show: bool = False) -> dict[str, Any]:
     # The record is bookkeeping: only what changes a host or a load balancer is reported as changed.
     record = current.record
     decided = decision(record)
     steps = record.steps
-    end = next_deploy(steps, record.position) if in_pool else len(steps)
+    end = next_deploy(steps, record.position) if current.by_hosts else len(steps)
     batch = None
     if decided.run and end < len(steps):
         step = steps[end]
         batch = {"index": end, "hosts": list(step.hosts), "version": step.version, "track": step.track, "back": record.back, "previous": record.plan.previous}
-    remaining = [step for step in steps[record.position:] if step.kind is Kind.DEPLOY] if decided.run else []
+    remaining = [step for step in steps[record.position:] if step.kind is Kind.DEPLOY] if decided.run and current.by_hosts else []
     return {
         "changed": False, "release": current.spec, "outcome": decided.outcome, "code": Outcome(decided.outcome).code if decided.outcome else 0,
         "reason": decided.reason, "back": record.back, "position": record.position,
-        "steps": [_handed(index, steps[index], record.back) for index in range(record.position, end)] if decided.run else [],
+        "legs": _legs(steps, range(record.position, end), record.back) if decided.run else [],
         "batch": batch, "batches": [list(step.hosts) for step in remaining], "serial": [len(step.hosts) for step in remaining],
-        "progressive_delivery": {"event_log": record.journal, "release": {"id": record.release.id, "name": record.name, **commands(current.spec)},
-                                 "print": "tree" if show else "none", "outcome": decided.outcome},
+        "progressive_delivery": noted(current, show),
     }
 
 
-def _handed(index: int, step: Any, back: bool) -> dict[str, Any]:
-    """A step as the loop sees it: which verb, which index; what exactly is in the record."""
-    hook = {"tasks": step.hook.tasks, "role": step.hook.role, "name": step.hook.name, "timeout": step.hook.timeout,
-            "failure": step.hook.failure} if step.hook else None
-    return {"index": index, "name": step.name, "kind": step.kind.value, "back": back, "hook": hook}
+def noted(current: Run, show: bool = False) -> dict[str, Any]:
+    """What callbacks and the end of ansible-playbook need to know."""
+    record = current.record
+    return {"event_log": record.journal, "release": {"id": record.release.id, "name": record.name, **commands(current.spec)},
+            "print": "tree" if show else "none", "outcome": record.outcome.value if record.outcome else "", "last_words": last_words(current)}
+
+
+def _legs(steps: tuple[Step, ...], ahead: range, back: bool) -> list[dict[str, Any]]:
+    """The steps ahead, each leg up to a hook of the user's or to the end: what is ours goes in one task, theirs are tasks of their own."""
+    legs: list[dict[str, Any]] = [{"steps": [], "hook": None}]
+    for index in ahead:
+        step = steps[index]
+        handed = {"index": index, "name": step.name, "kind": step.kind.value, "back": back}
+        if step.hook is None:
+            legs[-1]["steps"].append(handed)
+            continue
+        hook = step.hook
+        legs[-1]["hook"] = {**handed, "hook": {"tasks": hook.tasks, "role": hook.role, "name": hook.name, "timeout": hook.timeout, "failure": hook.failure}}
+        legs.append({"steps": [], "hook": None})
+    return [leg for leg in legs if leg["steps"] or leg["hook"]]
 
 
 def early_end(spec: Mapping[str, Any], outcome: Outcome, reason: str, context: Context) -> dict[str, Any]:
     """The result of a begin that did not begin."""
     context.say(f"{spec['name']}: {outcome.value}: {reason}")
     return {"changed": False, "release": spec, "outcome": outcome.value, "code": outcome.code, "reason": reason, "batches": [], "serial": [],
-            "steps": [], "batch": None, "back": False, "failed_run": not as_asked(outcome, spec), "session": False}
+            "legs": [], "batch": None, "back": False, "failed_run": not as_asked(outcome, spec), "session": False}
 
 
 def commands(spec: Mapping[str, Any]) -> dict[str, str]:
@@ -70,24 +86,53 @@ def command(playbook: str, spec: Mapping[str, Any]) -> str:
     return shlex.join(["ansible-playbook", f"progressive.delivery.{playbook}", *(spec.get("arguments") or [])])
 
 
-def next_lines(outcome: Outcome, spec: Mapping[str, Any], *, back: bool = False, stuck: bool = False) -> list[str]:
-    """What to type after ``outcome``. ``back``: on the way back; ``stuck``: which failed, and can be tried again."""
-    typed = _typed(outcome, back, stuck)
+def last_words(current: Run) -> dict[str, Any]:
+    """What to say if ansible-playbook ends now.
+
+    ``open``: the release waits for somebody. ``settling``: a run that is told to end gives stable its traffic back, and says better
+    how that went. ``said``: it was said.
+    """
+    record, spec = current.record, current.spec
+    words = {"open": record.running, "settling": False, "said": False}
+    if record.outcome is not None:
+        return {**words, "lines": ending_lines(record, spec, record.outcome, record.reason)}
+    before = f"{record.name} {record.release.version}: this run ended before its release did"
+    if spec.get("on_interrupt") == "abort" and not record.promoted:
+        return {**words, "settling": True, "lines": [f"{before}; see what became of it:", f"  {command('status', spec)}"]}
+    return {**words, "lines": [f"{before}; the weights stay as they are", *(f"  {line}" for line in next_lines(Outcome.INTERRUPTED, record, spec))]}
+
+
+def ending_lines(record: Record, spec: Mapping[str, Any], outcome: Outcome, reason: str, hurt: str = "") -> list[str]:
+    """How it ended in one line, and below it what to type."""
+    place = "" if outcome.final or record.position >= len(record.steps) else \
+        f" at step {record.position + 1} of {len(record.steps)} ({record.steps[record.position].name})"
+    home = "stable carries 100 %" if record.back and record.routes.weight(record.plan.stable) == FULL else ""
+    said = "; ".join(filter(None, [reason, home, hurt]))
+    words, _tone = outcome_words(outcome.value)
+    return [f"{record.name} {record.release.version}: {words}{place}" + (f": {said}" if said else ""),
+            *(f"  {line}" for line in next_lines(outcome, record, spec))]
+
+
+def next_lines(outcome: Outcome, record: Record, spec: Mapping[str, Any]) -> list[str]:
+    """What to type after ``outcome``."""
+    typed = _typed(outcome, record)
     # What the record knows, or what was said for that one run, need not be said again; a newer version must.
     missing = [name for name in spec.get("left_out") or [] if outcome is Outcome.SUPERSEDED or name not in KNOWN]
     hint = [f"with the -e values of this run: {', '.join(missing)}"] if typed and missing else []
     return [*(f"{what}: {command(playbook, spec)}" for what, playbook in typed), *hint]
 
 
-def _typed(outcome: Outcome, back: bool, stuck: bool) -> list[tuple[str, str]]:
+def _typed(outcome: Outcome, record: Record) -> list[tuple[str, str]]:
     """What for, and which playbook."""
     if outcome is Outcome.PAUSED:
         return [("go on", "promote"), ("take it back", "abort")]  # resume would only pause again
     if outcome in (Outcome.INTERRUPTED, Outcome.HELD):
-        return [("finish the way back", "resume")] if back else [("go on", "resume"), ("take it back", "abort")]
+        if record.back:
+            return [("finish the way back", "resume")]
+        return [("go on", "resume"), *([] if record.promoted else [("take it back", "abort")])]
     if outcome is Outcome.SUPERSEDED:
         return [("ship the newer one", "rollout")]
-    if stuck:
+    if record.stuck:
         return [("try the way back once more", "abort")]
     return [("look", "status")] if outcome in (Outcome.ROLLED_BACK, Outcome.ABORTED, Outcome.PARTIAL) else []
 

@@ -71,6 +71,11 @@ STEP: Options = {
         "name": Option("name", "Name of the rule.", required=True),
         "match": Option("list", "Any of these; within one item all must hold.", elements="dict", options=MATCH_ITEM),
     }),
+    "set_canary_scale": Option("dict", "How many replicas the new version has. Exactly one key.", one_of=True, options={
+        "replicas": Option("int", "So many, whatever the weight.", minimum=1),
+        "weight": Option("percent", "As many as carry this share, whatever the weight."),
+        "match_traffic_weight": Option("bool", "As many as the weight needs; the default."),
+    }),
     "set_mirror_route": Option("dict", "Copy requests to the new version and throw its answers away. Percentage 0 ends it.", options={
         "percentage": Option("percent", "Percent of the requests that are copied.", required=True),
     }),
@@ -78,6 +83,8 @@ STEP: Options = {
 
 CANARY: Options = {
     "step_weight": Option("percent", "Generate steps: this much more each time."),
+    "promotion": Option("str", "For workloads with replicas. V(stable): at the end the stable slot gets the new version. V(swap): the slots change roles.",
+                        default="stable", choices=("stable", "swap")),
     "max_weight": Option("percent", "Generate steps up to this weight.", default="50"),
     "step_weights": Option("list", "Generate these weights instead.", elements="percent"),
     "bake": Option("duration", "Bake after each generated weight.", default="5m"),
@@ -86,6 +93,7 @@ CANARY: Options = {
 BLUE_GREEN: Options = {
     "auto_promotion_enabled": Option("bool", "Switch without asking.", default=True),
     "auto_promotion_seconds": Option("duration", "Wait this long before the switch; with a gate, the longest wait for a decision."),
+    "preview_replica_count": Option("int", "Replicas while the preview is tested; the full number comes before the switch.", minimum=1),
     "post_promotion_bake": Option("duration", "Watch this long after the switch, ready to switch back.", default="0s"),
 }
 
@@ -140,15 +148,16 @@ SPEC: Options = {
     "rollout_on_interrupt": Option("str", "Ctrl-C, TERM or a cancelled job: stay where it is, or restore stable.", default="hold", choices=("hold", "abort")),
     "rollout_abort": Option("str", "Way back: stable capacity first, or all traffic at once.", default="safe", choices=("safe", "immediate")),
     "rollout_allow_overload": Option("bool", "Allow weights beyond what the hosts behind them carry.", default=False),
+    "rollout_allow_few_requests": Option("bool", "Begin even where too few requests come now to judge by.", default=False),
     "rollout_force": Option("bool", "With abort: break the lease of a run in its deploy or hook phase.", default=False),
     "rollout_promote_full": Option("bool", "With promote: skip the remaining steps.", default=False),
     "rollout_paused_fails": Option("bool", "End non-zero when the outcome is paused.", default=False),
     "rollout_reason": Option("str", "Why, for the record, with abort and promote."),
     "rollout_deploy_timeout": Option("duration", "The longest a deploy of one batch may take.", default="15m"),
+    "rollout_scale_down_delay": Option("duration", "How long a track with replicas keeps running after it lost its traffic.", default="30s"),
     "rollout_drain_timeout": Option("duration", "The longest wait for requests in flight.", default="30s"),
     "rollout_propagation_timeout": Option("duration", "The longest wait until the data plane does what it was told.", default="60s"),
     "rollout_measure": Option("dict", "When a measured share counts as the asked one.", default={}, options={
-    "rollout_allow_few_requests": Option("bool", "Begin even where too few requests come now to judge by.", default=False),
         "tolerance": Option("percent", "Points it may be off, beyond chance.", default="2"),
         "min_requests": Option("int", "Requests below which the read-back alone decides.", default=200, minimum=1),
     }),

@@ -8,7 +8,7 @@ The store tells what is true; the task's place in a loop does not. A verb asks :
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from ..clients.journal import JournalFile
@@ -95,6 +95,11 @@ class Run:
         return plan.candidate, plan.stable
 
     @property
+    def by_hosts(self) -> bool:
+        """Whether versions are put on hosts, in plays over the pool; else the workload is changed through an API, by the steps themselves."""
+        return self.record.plan.by_hosts
+
+    @property
     def label(self) -> str:
         """Service and step, for lines that several hosts or releases may print side by side."""
         return f"{self.record.name} {self.step.name if self.step else ''}".strip()
@@ -140,6 +145,18 @@ class Run:
 
     def save(self) -> None:
         self.session.save_record(to_json(self.record))
+
+
+CarryOut = Callable[["Run", Context], "dict[str, Any]"]
+"""Does the current step of a release; the result holds ``seen``, the report for the checkpoint."""
+
+
+def for_step(params: Mapping[str, Any], context: Context, carry_out: CarryOut) -> dict[str, Any]:
+    """Carry out the step of ``params["release"]`` that is next, unless ``params["step"]`` means another one."""
+    current = Run.open(params["release"], context)
+    if not current.is_at(params.get("step")):
+        return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
+    return carry_out(current, context)
 
 
 def tracks_of(routes: Routes, spec: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

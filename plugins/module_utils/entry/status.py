@@ -15,7 +15,7 @@ from ..core.ports import StateStore
 from ..core.record import Outcome, Record
 from . import build
 from .context import Context
-from .following import next_lines
+from .following import command, next_lines
 from .run import tracks_of
 from .stored import stored_record
 

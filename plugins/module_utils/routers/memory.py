@@ -13,14 +13,12 @@ The world is plain JSON: ``routes`` (as :mod:`..core.codec` writes them), ``hist
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, ClassVar, Optional
 
+from ..clients import world_file
 from ..core.codec import decode, encode
 from ..core.errors import ConfigError, Unavailable, unknown
 from ..core.model import CANARY, FULL, STABLE, Capability, Member, MemberView, Observation, Routes
@@ -35,9 +33,9 @@ class MemoryRouter:
     OPTIONS: ClassVar[Options] = {
         "path": Option("path", "JSON file that holds the world, made on first use. Without it the world lives in this process only."),
         "traffic": Option("int", "Requests that arrive between two looks, split exactly by the live weights.", default=0, minimum=0),
-        "capabilities": Option("list", "What this router can do. Everything when not given.", elements="str"),
+        "capabilities": Option("list", "What this router can do. Everything but pods when not given.", elements="str"),
     }
-    capabilities: frozenset[Capability] = frozenset(Capability)
+    capabilities: frozenset[Capability] = frozenset(Capability) - {Capability.PODS}
     resolution: int = 10000
 
     def __init__(
@@ -148,13 +146,7 @@ class MemoryRouter:
         return decode(Routes, world["routes"], "memory")
 
     def _load(self) -> dict[str, Any]:
-        if self._path and os.path.exists(self._path):
-            try:
-                with open(self._path, encoding="utf-8") as source:
-                    self.world = json.load(source)
-            except (OSError, ValueError) as error:
-                raise Unavailable(f"cannot be read ({error})", where=self._path) from None
-        world = self.world
+        world = self.world = world_file.load(self._path, self.world)
         for key, value in (("history", []), ("requests", {}), ("failed", {}), ("states", {}), ("in_flight", {}), ("faults", {}), ("epoch", 1), ("waiting", 0)):
             world.setdefault(key, value)
         if "routes" not in world:
@@ -164,14 +156,7 @@ class MemoryRouter:
         return world
 
     def _save(self, world: dict[str, Any]) -> None:
-        if not self._path:
-            return
-        try:
-            with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=os.path.dirname(self._path) or ".", delete=False) as target:
-                json.dump(world, target, indent=1)
-            os.replace(target.name, self._path)
-        except OSError as error:
-            raise Unavailable(f"cannot be written ({error})", where=self._path) from None
+        world_file.save(self._path, world)
 
 
 def _view(member: Member, world: Mapping[str, Any]) -> MemberView:

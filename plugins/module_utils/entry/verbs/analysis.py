@@ -23,7 +23,7 @@ from ..context import Context
 from ..guard import Guard
 from ..measuring import Measuring
 from ..release_file import ANALYSIS
-from ..run import RELEASE_OPTION, Run, seen
+from ..run import RELEASE_OPTION, Run, for_step, seen
 from .health import allowed, parsed, prober, targets_of
 
 OPTIONS: Options = {
@@ -61,7 +61,7 @@ class Vitals:
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Watch for the release's current step, or for as long as the options say."""
     if params.get("release"):
-        return _for_release(params, context)
+        return for_step(params, context, carry_out)
     analysis = params.get("analysis") or {}
     metrics = build.metrics(analysis)
     tracks = {track: tuple(servers) for track, servers in (params.get("tracks") or {}).items()}
@@ -77,11 +77,9 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
             "seconds": round(result.seconds, 3), "looks": encode(result.looks), "metrics": encode(result.metrics)}
 
 
-def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    current = Run.open(params["release"], context)
-    if not current.is_at(params.get("step")) or current.step is None:
-        return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
-    step, spec = current.step, current.spec
+def carry_out(current: Run, context: Context) -> dict[str, Any]:
+    """Watch for as long as the release's current step says."""
+    step, spec = current.doing, current.spec
     analysis = check(spec.get("analysis") or {}, Option("dict", "", options=ANALYSIS), "rollout_analysis") if spec.get("analysis") else {}
     metrics = build.metrics(analysis) if step.watch else []
     tracks = current.tracks

@@ -17,7 +17,7 @@ from ...core.options import Option, Options
 from ...core.plan import GateSpec
 from ...core.units import iso
 from ..context import Context
-from ..run import RELEASE_OPTION, Run, seen
+from ..run import RELEASE_OPTION, Run, for_step, seen
 
 OPTIONS: Options = {
     **RELEASE_OPTION,
@@ -34,17 +34,21 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Open the gate of the current step and see whether, how and by whom it was decided."""
     if not params.get("release"):
         raise ConfigError("a gate belongs to a release", where="release", do="Call it from the rollout role.")
-    current = Run.open(params["release"], context)
-    if not current.is_at(params.get("step")) or current.step is None or current.step.gate is None:
-        return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
-    spec = current.step.gate
+    return for_step(params, context, lambda current, here: carry_out(current, here, params["wait"]))
+
+
+def carry_out(current: Run, context: Context, how: str = "auto") -> dict[str, Any]:
+    """The gate of the release's current step. ``how``: auto, inline or exit; auto is what the release says."""
+    spec = current.doing.gate
+    if spec is None:
+        return {"changed": False, "skipped": True, "skip_reason": "this step has no gate"}
     identity = current.record.release
     found = gates.open_gate(current.store, context.clock, spec.name, release=identity.id, digest=identity.digest, timeout=spec.timeout,
                             on_timeout=spec.on_timeout, require_other=spec.require_other, starter=identity.who)
     found = gates.settle(current.store, context.clock, spec.name)
     if found.decision is None:
         current.event("gate", step=current.index, name=spec.name, decision="opened", who=identity.who, digest=identity.digest)
-        wait = params["wait"] if params["wait"] != "auto" else current.spec.get("wait", "auto")
+        wait = how if how != "auto" else current.spec.get("wait", "auto")
         context.say(f"{current.label}: waits for a decision" + (f" until {found.expires}" if found.expires else "")
                     + (f"; write promote or abort into {spec.file}" if spec.file else ""))
         found = _decision(current, spec, inline=wait == "inline" or (wait == "auto" and context.ask is not None))

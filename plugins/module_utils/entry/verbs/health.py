@@ -6,21 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from ...clients.probe import Prober
-from ...core import health
+from ...core import health, rollout
 from ...core.advance import Result
 from ...core.errors import DeliveryError, Fenced, Interrupted
 from ...core.health import HEALTH_OPTIONS
-from ...core.model import FULL
+from ...core.model import FULL, Progress
 from ...core.options import Option, Options, check
 from ...core.poll import PollResult
 from ...core.target import Target, targets_from
-from ...core.units import count_or_percent, show_percent
+from ...core.units import count_or_percent, duration, show_percent
 from .. import build
 from ..context import Context
-from ..run import RELEASE_OPTION, Run, seen, tracks_of
+from ..run import RELEASE_OPTION, Run, for_step, seen, tracks_of
 from ..stored import stored_record
 
 OPTIONS: Options = {
@@ -36,7 +36,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if params.get("release") and params.get("verify"):
         return _verify(params["release"], context)
     if params.get("release"):
-        return _for_release(params, context)
+        return for_step(params, context, carry_out)
     wanted = parsed(params.get("checks") or {}, "checks")
     targets = targets_from(params.get("targets") or {})
     if context.check_mode:
@@ -45,14 +45,17 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     return {"changed": False, **health.to_json(wanted, result)}
 
 
-def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    current = Run.open(params["release"], context)
-    if not current.is_at(params.get("step")) or current.step is None:
-        return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
-    if not current.step.hosts:
-        return {"changed": False, "seen": seen(current, Result.DONE)}  # all of them were given up before
+def carry_out(current: Run, context: Context) -> dict[str, Any]:
+    """Wait until the hosts, or the track, of the release's current step are well."""
+    if not current.by_hosts:
+        late = _not_ready(current, context)
+        if late is not None:
+            return {"changed": False, "seen": late}
+    hosts = current.doing.hosts
+    targets = targets_of(current.spec, hosts) if current.by_hosts else _replicas(current.spec, current.doing.track)
+    if not targets or not current.spec.get("health"):
+        return {"changed": False, "seen": seen(current, Result.DONE)}  # all of them were given up before, or readiness is all there is to ask
     wanted = parsed(current.spec["health"], "rollout_health")
-    targets = targets_of(current.spec, current.step.hosts)
 
     def on_look(look: PollResult) -> None:
         reason = current.tick()
@@ -75,6 +78,40 @@ def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if result.healthy:
         return {"changed": False, **found, "seen": seen(current, Result.DONE)}
     return {"changed": False, **found, "seen": seen(current, Result.FAILED, found["summary"], hosts=found["unhealthy"])}
+
+
+def _not_ready(current: Run, context: Context) -> Optional[dict[str, Any]]:
+    """The report of a step whose track does not get ready; None once it is."""
+    workload, track, said = build.workload(current.spec), current.doing.track, ""
+
+    def on_look(look: Progress) -> None:
+        nonlocal said
+        reason = current.tick()
+        if look.why and look.why != said:
+            said = look.why
+            context.say(f"{current.label}: {look.why}")
+        if reason:
+            raise _Stopped(reason)
+
+    started = context.clock.now()
+    try:
+        look = rollout.wait(workload, track, context.clock, duration(current.spec["deploy_timeout"]), on_look)
+    except _Stopped as stopped:
+        return seen(current, Result.ABORTED, str(stopped))
+    except (Fenced, Interrupted):
+        raise
+    except DeliveryError as error:
+        return seen(current, Result.FAILED, str(error))
+    current.event("health", step=current.index, seconds=round(context.clock.now() - started, 3),
+                  targets={track: {"healthy": look.done, "attempts": 1, "error": look.why, "latency_ms": None}})
+    if look.done:
+        context.say(f"{current.label}: {look.ready} of {look.wanted} replicas")
+        return None
+    return seen(current, Result.FAILED, f"{track} does not get ready: {look.why}")
+
+
+def _replicas(spec: Mapping[str, Any], track: str) -> tuple[Target, ...]:
+    return targets_from(build.workload(spec).addresses(track), "rollout_workload")
 
 
 def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:

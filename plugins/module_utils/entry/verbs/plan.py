@@ -16,7 +16,7 @@ from ...core.diff import changes
 from ...core.errors import ConfigError, Unavailable
 from ...core.foresight import check_shares
 from ...core.metric import Metric
-from ...core.model import FULL, Capability, Routes
+from ...core.model import FULL, Capability, Routes, Track
 from ...core.options import Option, Options
 from ...core.plan import TRAFFIC, Kind, Plan, apply, describe
 from ...core.ports import TrafficRouter, Wary
@@ -74,19 +74,22 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if params["purpose"] == "status":
         return {"changed": False, "release": release, "rows": [], "notes": [], "text": []}
     router = build.router(spec["router"], hosts, context) if spec.get("router") and params["purpose"] != "resume" else None
+    foreseen: list[str] = []
+    asked: list[str] = []
     if params["purpose"] == "resume":
         if record is None:
             raise ConfigError(f"no release of {spec['name']} was ever begun", where="rollout_name", do="Start one with the rollout playbook.")
         plan = record.plan
     else:
-        plan = _compile(release, record, hosts, by_hosts, router)
-    asked: list[str] = []
+        managed = None if by_hosts else build.workload(spec)
+        plan = _compile(release, record, hosts, managed.read() if managed else {}, router)
+        foreseen = managed.foresee(plan) if managed else []
     # To go back nobody is asked but the load balancer: metrics that are down with everything else must not be in the way.
     if params["probe"] and params["asked"] == "rollout" and not (record is not None and record.running and record.back):
         asked = _asked(release, metrics, plan, router, context, begun=record is not None and record.running)
     release["plan"] = encode(plan)
     rows = [describe(plan, step) for step in plan.steps]
-    notes = [*plan.notes, *asked, *_store_notes(spec), *(router.warnings() if isinstance(router, Wary) else ())]
+    notes = [*plan.notes, *foreseen, *asked, *_store_notes(spec), *(router.warnings() if isinstance(router, Wary) else ())]
     lines = text(spec, plan, notes, metrics)
     if params["show"] or context.check_mode:
         for line in lines:
@@ -108,19 +111,30 @@ def _hosts(spec: Mapping[str, Any], groups: Mapping[str, Any]) -> tuple[dict[str
     return adapter.slots(options, groups), adapter.by_hosts
 
 
-def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str, tuple[str, ...]], by_hosts: bool,
+def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str, tuple[str, ...]], tracks: Mapping[str, Track],
              router: Optional[TrafficRouter]) -> Plan:
+    """``tracks``: what a workload that is changed through an API says of itself; empty for a pool of hosts."""
+    [(kind, _options)] = spec["workload"].items()
+    by_hosts: bool = WORKLOADS[kind].by_hosts
     live = record.stable.slot if record and record.stable else "stable"
     capabilities: frozenset[Capability] = frozenset()
     if router is not None:
         capabilities = router.capabilities
         live = _live(router.read(), live, record)
     stable = record.stable if record else None
-    previous = (stable.version if stable else "") or spec.get("previous_version") or _told(spec, hosts, live)
-    first = previous == "none"
     spare = next((slot for slot in hosts if slot != live), live)
-    present = record is not None and record.slots.get(spare) == spec["version"] and spec.get("purpose") == "rollback"
-    made = build.brief(spec, hosts, live=live, previous="" if first else previous, first=first, by_hosts=by_hosts, present=present, capabilities=capabilities)
+    back = spec.get("purpose") == "rollback"
+    if by_hosts:
+        previous = (stable.version if stable else "") or spec.get("previous_version") or _told(spec, hosts, live)
+        present = record is not None and record.slots.get(spare) == spec["version"] and back
+    else:
+        previous = tracks[live].version if live in tracks else "none"
+        present = back and spare in tracks and tracks[spare].version == spec["version"]
+        if back and not present:
+            spec["strategy"] = "rolling"
+    first = previous == "none"
+    made = build.brief(spec, hosts, live=live, previous="" if first else previous, first=first, by_hosts=by_hosts, present=present,
+                       replicas={name: track.replicas for name, track in tracks.items()}, capabilities=capabilities)
     plan = compile_plan(made)
     if router is not None:
         check_shares(plan, router.resolution, {item.weight for item in made.steps if item.weight is not None})

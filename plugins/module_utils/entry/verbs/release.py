@@ -9,21 +9,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...core.advance import Result, Seen
-from ...core.errors import ConfigError
+from ...core.errors import ConfigError, DeliveryError, Fenced, Interrupted
 from ...core.options import Option, Options
-from ...core.plan import Kind
+from ...core.plan import TRAFFIC, WORKLOAD, Kind
 from ...core.units import duration
 from .. import build
 from ..begin import begin
 from ..context import Context
 from ..finish import finish
 from ..following import QUIET, what_next
-from ..run import RELEASE_OPTION, Run
+from ..run import RELEASE_OPTION, CarryOut, Run, seen
 from ..status import status
+from . import analysis, gate, health, traffic, workload
 
 OPTIONS: Options = {
     **RELEASE_OPTION,
-    "operation": Option("str", "What to do.", required=True, choices=("begin", "next", "checkpoint", "finish", "status", "stretch", "port")),
+    "operation": Option("str", "What to do.", required=True, choices=("begin", "next", "step", "checkpoint", "finish", "status", "stretch", "port")),
     "purpose": Option("str", "With begin: start or continue, only continue, restore stable, or go back to a good version.", default="rollout",
                       choices=("rollout", "resume", "abort", "promote", "rollback")),
     "port": Option("dict", "One call of the store's port, as the action half makes it on the store's own host.", options={
@@ -34,17 +35,17 @@ OPTIONS: Options = {
         "store": Option("dict", "The store.", required=True, open=True),
         "name": Option("name", "The release's name.", required=True),
     }),
-    "seen": Option("dict", "With checkpoint: what the verb of this step reported.", open=True),
+    "back": Option("bool", "With step: whether the index is one of the way back.", default=False),
+    "seen": Option("dict", "With checkpoint: what became of this step.", open=True),
     "deployed": Option("dict", "With checkpoint: per host of a deploy step, an empty text when it is done, else why not.", open=True),
     "seconds": Option("duration", "With stretch: how long the phase may last; 0 ends it.", default="0s"),
-    "in_pool": Option("bool", "With next: end before the next deploy step, because a play over the pool carries that out.", default=True),
     "verified": Option("bool", "With finish: whether stable was verified.", default=True),
 }
 
 
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Carry out ``operation``."""
-    operations = {"begin": begin, "next": following, "checkpoint": checkpoint, "finish": finish, "status": status, "stretch": stretch}
+    operations = {"begin": begin, "next": following, "step": step, "checkpoint": checkpoint, "finish": finish, "status": status, "stretch": stretch}
     if params["operation"] == "port":
         return _port(params["port"] or {}, context)
     if not params.get("release"):
@@ -64,26 +65,57 @@ def _port(call: Mapping[str, Any], context: Context) -> dict[str, Any]:
 def following(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """What is to be done now: the steps up to the next deploy step."""
     if context.check_mode or "session" not in params["release"]:
-        return {"changed": False, "steps": [], "outcome": "", "batch": None}
-    return what_next(Run.open(params["release"], context), in_pool=params["in_pool"])
+        return {"changed": False, "legs": [], "outcome": "", "batch": None}
+    return what_next(Run.open(params["release"], context))
+
+
+CARRIED_OUT_BY: Mapping[Kind, CarryOut] = {
+    **dict.fromkeys(TRAFFIC, traffic.carry_out), **dict.fromkeys(WORKLOAD, workload.carry_out),
+    Kind.HEALTH: health.carry_out, Kind.BAKE: analysis.carry_out, Kind.GATE: gate.carry_out,
+}
+"""What does each kind of step. Hooks are the user's tasks, and to promote is to write it down."""
+
+
+def step(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Carry out one step and store what became of it. A failure is a report for the reducer, not an error of this task."""
+    if context.check_mode or "session" not in params["release"]:
+        return {"changed": False}
+    current = Run.open(params["release"], context)
+    if not current.is_at(params.get("step"), params["back"]):
+        return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
+    carry_out = CARRIED_OUT_BY.get(current.doing.kind)
+    try:
+        done = carry_out(current, context) if carry_out else {}
+    except (Fenced, Interrupted):
+        raise
+    except DeliveryError as error:
+        done = {"seen": seen(current, Result.FAILED, str(error))}
+    result = _checkpoint(current, _report(current, done.get("seen") or seen(current, Result.DONE)), context)
+    told = {key: result[key] for key in ("outcome", "code", "reason", "back", "position", "progressive_delivery")}
+    return {**told, "changed": False, **{key: value for key, value in done.items() if key != "seen"}}
 
 
 def checkpoint(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Store what became of a step, and say what comes next."""
+    """Store what became of a step that somebody else carried out, and say what comes next."""
     current = Run.open(params["release"], context)
     if params.get("deployed") is not None:
-        report = _deployed(current, params["deployed"])
-    else:
-        given = params.get("seen") or {}
-        if not given:
-            return what_next(current, in_pool=params["in_pool"])
-        report = Seen(int(given["step"]), Result(given["result"]), str(given.get("reason") or ""), back=bool(given.get("back")),
-                      immediate=current.spec.get("abort") == "immediate", verdict=given.get("verdict") or {}, hosts=tuple(given.get("hosts") or ()))
+        return _checkpoint(current, _deployed(current, params["deployed"]), context)
+    if not params.get("seen"):
+        return what_next(current)
+    return _checkpoint(current, _report(current, params["seen"]), context)
+
+
+def _report(current: Run, given: Mapping[str, Any]) -> Seen:
+    return Seen(int(given["step"]), Result(given["result"]), str(given.get("reason") or ""), back=bool(given.get("back")),
+                immediate=current.spec.get("abort") == "immediate", verdict=given.get("verdict") or {}, hosts=tuple(given.get("hosts") or ()))
+
+
+def _checkpoint(current: Run, report: Seen, context: Context) -> dict[str, Any]:
     if not current.is_at(report.step, report.back):
-        return what_next(current, in_pool=params["in_pool"])
-    step, index, label = current.doing, current.index, current.label
+        return what_next(current)
+    doing, index, label = current.doing, current.index, current.label
     status_text = "done" if report.result is Result.DONE else report.result.value
-    current.event("step", step=index, name=step.name, status="failed" if report.result is Result.FAILED else status_text, reason=report.reason)
+    current.event("step", step=index, name=doing.name, status="failed" if report.result is Result.FAILED else status_text, reason=report.reason)
     decided = current.advance(report)
     if report.result not in (Result.DONE, Result.PAUSED):
         context.say(f"{label}: {report.result.value}: {report.reason}")
@@ -92,7 +124,7 @@ def checkpoint(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         context.say(f"{current.record.name}: going back to {current.record.plan.previous or 'stable'}: {decided.reason}")
     if decided.run:
         current.event("step", step=current.index, name=current.doing.name, status="started")
-    result = what_next(current, in_pool=params["in_pool"], show=step.kind not in QUIET)
+    result = what_next(current, show=doing.kind not in QUIET)
     return {**result, "before": {"position": report.step, "outcome": ""}, "after": {"position": decided.position, "outcome": decided.outcome}}
 
 

@@ -23,7 +23,7 @@ from ...core.units import duration, percent, show_duration, show_percent
 from .. import build
 from ..catalog import ROUTERS, family
 from ..context import Context
-from ..run import RELEASE_OPTION, Run, seen
+from ..run import RELEASE_OPTION, Run, for_step, seen
 
 ROUTER: Options = {
     "router": Option("dict", "What splits the traffic.", options=family(ROUTERS), one_of=True),
@@ -61,7 +61,7 @@ class Limits:
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """One change of traffic: that of the release's current step, or the one the options describe."""
     if params.get("release"):
-        return _for_release(params, context)
+        return for_step(params, context, carry_out)
     tracks = {track: tuple(servers) for track, servers in (params.get("tracks") or {}).items()}
     router = build.router(params["router"], tracks, context)
     if params.get("port"):
@@ -120,10 +120,8 @@ def _wanted(params: Mapping[str, Any], before: Routes, tracks: Mapping[str, tupl
     return Routes(weights=weights, members=members, matches=before.matches, mirror=before.mirror)
 
 
-def _for_release(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    current = Run.open(params["release"], context)
-    if not current.is_at(params.get("step")):
-        return {"changed": False, "skipped": True, "skip_reason": "the record names another step"}
+def carry_out(current: Run, context: Context) -> dict[str, Any]:
+    """Do what the release's current step says about traffic."""
     try:
         return _carry_out(current, context)
     except (Fenced, Interrupted):

@@ -1,25 +1,128 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs on a host: release folders with a link, switched at once and pruned."""
+"""What runs: a track changed through an API, or release folders with a link on a host."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from ...clients.release_dir import ReleaseDir
+from ...core import rollout
+from ...core.advance import Result
+from ...core.codec import encode
+from ...core.errors import ConfigError, DeliveryError, Fenced, Interrupted, TimedOut
+from ...core.model import Progress
 from ...core.options import Option, Options
+from ...core.plan import Kind
+from ...core.ports import ManagedWorkload
+from ...core.units import duration, show_duration
+from .. import build
+from ..catalog import WORKLOADS, family
 from ..context import Context
+from ..run import RELEASE_OPTION, Run, for_step, seen
 
 OPTIONS: Options = {
-    "base": Option("path", "Folder that holds releases/ and the link current.", required=True),
-    "version": Option("str", "The release that current must point to; its folder must be there.", required=True),
-    "keep_releases": Option("int", "Old releases to keep.", default=5, minimum=1),
+    **RELEASE_OPTION,
+    "base": Option("path", "Folder that holds releases/ and the link current, on a host."),
+    "keep_releases": Option("int", "With base: old releases to keep.", default=5, minimum=1),
+    "workload": Option("dict", "What runs the service, where it is changed through an API.", one_of=True,
+                       options={kind: option for kind, option in family(WORKLOADS).items() if not WORKLOADS[kind].by_hosts}),
+    "track": Option("str", "With workload: which track is meant.", default="stable"),
+    "version": Option("str", "The version that the track or the link must have; with base its folder must be there."),
+    "replicas": Option("int", "With workload: so many replicas; 0 retires the track.", minimum=0),
+    "timeout": Option("duration", "With workload: the longest wait until the track is ready; 0 does not wait.", default="10m"),
 }
+
+SAY_EVERY = 1.0
+"""Seconds between two looks for an abort request while a delay passes."""
 
 
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Do what the release's current step says, or what the options say of one track or folder."""
+    if params.get("release"):
+        return for_step(params, context, carry_out)
+    if params.get("workload"):
+        return _one_track(params, context)
+    if not params.get("base") or not params.get("version"):
+        raise ConfigError("nothing to change", where="workload", do="Give base and version, or workload with version or replicas.")
+    return _folders(params, context)
+
+
+def carry_out(current: Run, context: Context) -> dict[str, Any]:
+    """Deploy, scale or retire the track of the release's current step."""
+    if current.by_hosts:
+        return {"changed": False, "seen": seen(current, Result.DONE)}
+    step, track = current.doing, current.doing.track
+    workload = build.workload(current.spec)
+    started = context.clock.now()
+    try:
+        before = workload.read().get(track)
+        if step.kind is Kind.RETIRE:
+            _delay(current, context, step.duration or 0.0)
+            changed = workload.retire(track)
+        elif step.kind is Kind.SCALE:
+            changed = workload.scale(track, step.replicas or 0)
+        else:
+            changed = workload.deploy(track, step.version, step.replicas)
+    except (Fenced, Interrupted):
+        raise
+    except DeliveryError as error:
+        return {"changed": True, "seen": seen(current, Result.FAILED, str(error))}
+    if step.kind is Kind.DEPLOY:
+        current.event("deploy", step=current.index, hosts=[track], ok=[track], failed={}, seconds=round(context.clock.now() - started, 3))
+    return {"changed": changed, "before": encode(before), "seen": seen(current, Result.DONE)}
+
+
+def _delay(current: Run, context: Context, seconds: float) -> None:
+    """Let the track run on, for those who have not heard that it lost its traffic."""
+    if seconds:
+        context.say(f"{current.label}: stays up for {show_duration(seconds)}")
+    deadline = context.clock.now() + seconds
+    while context.clock.now() < deadline:
+        current.session.renew_if_due()
+        context.clock.sleep(min(SAY_EVERY, deadline - context.clock.now()))
+
+
+def _one_track(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    version, replicas, track = params.get("version") or "", params.get("replicas"), params["track"]
+    if not version and replicas is None:
+        raise ConfigError("neither version nor replicas is given", where="workload", do="Say what the track shall have.")
+    workload = build.workload({"workload": params["workload"], "version": version})
+    before = workload.read().get(track)
+    result: dict[str, Any] = {"changed": True, "before": encode(before)}
+    if context.check_mode:
+        wanted = {**encode(before), **{key: value for key, value in (("version", version), ("replicas", replicas)) if value not in ("", None)}}
+        return {**result, "changed": wanted != encode(before), "after": wanted, "diff": {"before": encode(before), "after": wanted}}
+    if replicas == 0:
+        changed = workload.retire(track)
+    elif version:
+        changed = workload.deploy(track, version, replicas)
+    else:
+        changed = workload.scale(track, replicas or 0)
+    _ready(workload, track, duration(params["timeout"]), context)
+    after = workload.read().get(track)
+    return {**result, "changed": changed, "after": encode(after), "diff": {"before": encode(before), "after": encode(after)}}
+
+
+def _ready(workload: ManagedWorkload, track: str, timeout: float, context: Context) -> None:
+    if not timeout:
+        return
+    said: Optional[str] = None
+
+    def on_look(look: Progress) -> None:
+        nonlocal said
+        if look.why and look.why != said:
+            said = look.why
+            context.say(f"{track}: {look.why}")
+
+    look = rollout.wait(workload, track, context.clock, timeout, on_look)
+    if not look.done:
+        raise TimedOut(f"{track} does not get ready: {look.why}", where="workload")
+
+
+def _folders(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Point ``current`` at the version and remove what is too old."""
     folder = ReleaseDir(params["base"])
     before = folder.current()

@@ -50,13 +50,13 @@ class Service:
 
     def begin(self, purpose: str, version: str = "", check_mode: bool = False, **file: Any) -> dict[str, Any]:
         spec = self.plan(purpose, version, **file)["release"]
-        return release.run({"operation": "begin", "purpose": purpose, "release": spec, "in_pool": False}, self.context(check_mode=check_mode))
+        return release.run({"operation": "begin", "purpose": purpose, "release": spec}, self.context(check_mode=check_mode))
 
     def step(self, begun: Mapping[str, Any], now: Mapping[str, Any], seen: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
         """The checkpoint of the step that ``now`` names first."""
-        step = now["steps"][0]
-        report = {"step": step["index"], "back": step["back"], "result": "done", **(seen or {}).get(step["name"], {})}
-        return release.run({"operation": "checkpoint", "release": begun["release"], "seen": report, "deployed": None, "in_pool": False}, self.context())
+        name = self.record.steps[now["position"]].name
+        report = {"step": now["position"], "back": now["back"], "result": "done", **(seen or {}).get(name, {})}
+        return release.run({"operation": "checkpoint", "release": begun["release"], "seen": report, "deployed": None}, self.context())
 
     def run(self, purpose: str, version: str = "", *, seen: Mapping[str, Mapping[str, Any]] | None = None, **file: Any) -> dict[str, Any]:
         """Begin and walk to the end. Every step is done, except that ``seen`` says otherwise, by the step's name."""

@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import read as read_lease
+from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.stored import stored_record
 from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.service import Service
 
@@ -57,8 +58,8 @@ def test_a_promote_that_cannot_write_its_journal_decides_nothing(service: Servic
 
 def test_promote_of_a_run_that_was_killed_passes_over_no_deploy_and_no_share(service: Service) -> None:
     begun = now = service.begin("rollout", "2")
-    while now["steps"][0]["kind"] != "weight":
+    while service.record.steps[now["position"]].kind is not Kind.WEIGHT:
         now = service.step(begun, now)
     service.store.documents.pop("lease")  # its holder is gone
     promoted = service.begin("promote")
-    assert promoted["steps"][0] == now["steps"][0]
+    assert promoted["position"] == now["position"]
