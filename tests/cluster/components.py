@@ -10,7 +10,6 @@ import ssl
 import subprocess
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.progressive.delivery.tests.cluster import images, pki

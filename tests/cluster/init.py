@@ -7,11 +7,11 @@
 
 Runs under ``unshare --mount --net --pid --fork``, alone, with the standard library only. When it ends, however it ends, the kernel
 ends every process, mount, interface and firewall rule of the node. It ends when it is killed, and after IDLE seconds in which nobody
-held the lock file USERS.
+held the lock file USERS, unless ``FOLDER/kept`` is there.
 
 It takes one JSON object a connection on ``FOLDER/control.sock`` and answers with one:
 ``{"do": "start", "name": ..., "argv": [...]}`` (without argv: as the last time), ``{"do": "signal", "name": ..., "signal": 9}``,
-``{"do": "keep"}`` (do not end when nobody uses the node), ``{"do": "state"}``. Each answers name -> process id, or null for one that has ended.
+``{"do": "state"}``. Each is answered with name -> process id, or null for a program that has ended.
 """
 
 from __future__ import annotations
@@ -43,14 +43,11 @@ class Init:
         self.folder = folder
         self.commands: dict[str, list[str]] = {}
         self.running: dict[str, int] = {}
-        self.kept = False
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         name = request.get("name", "")
         if request["do"] == "start":
             self.start(name, request.get("argv"))
-        elif request["do"] == "keep":
-            self.kept = True
         elif request["do"] == "signal" and name in self.running:
             os.kill(self.running[name], request["signal"])
         self.bury()
@@ -115,7 +112,7 @@ def serve(init: Init, control: socket.socket, users: int) -> None:
                 except (OSError, ValueError, KeyError) as error:
                     stream.write(json.dumps({"error": str(error)}))
         init.bury()
-        if init.kept or in_use(users):
+        if in_use(users) or (init.folder / "kept").exists():
             unused_since = None
         elif unused_since is None:
             unused_since = time.monotonic()
@@ -135,7 +132,6 @@ def main(folder: Path, users: Path) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     lock = os.open(users, os.O_RDWR)
     own_files(folder)
-    (folder / "logs").mkdir()
     control = socket.socket(socket.AF_UNIX)
     control.bind(str(folder / "control.new"))
     control.listen()

@@ -6,6 +6,7 @@
     node.py up      start it, or find it running; it stays until ``down``
     node.py down    end it and remove all that is left of it, or of one that died
     node.py status  what runs
+    node.py build   only build what it needs
 
 The node lives in namespaces of its own, in the folder STATE. From the host one route leads into it, to Pods and Services alike.
 """
@@ -24,10 +25,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ansible_collections.progressive.delivery.tests.cluster import components
-from ansible_collections.progressive.delivery.tests.cluster.build import Built, Unbuildable, build
+from ansible_collections.progressive.delivery.tests.cluster.build import HOME, Built, Unbuildable, build
 from ansible_collections.progressive.delivery.tests.cluster.layout import (
     CGROUP,
     CNI,
@@ -40,10 +41,15 @@ from ansible_collections.progressive.delivery.tests.cluster.layout import (
     STATE,
 )
 
+MODULE = "ansible_collections.progressive.delivery.tests.cluster.node"
 LOCK = Path("/run/lock/progressive-delivery-node.lock")
 """Held while the node is started or stopped."""
 USERS = Path("/run/lock/progressive-delivery-node.users")
 """Held, shared, by whoever uses the node. The node ends by itself a minute after the last one is gone, even if it was killed."""
+KEPT = STATE / "kept"
+"""There when the node was started to stay."""
+FAILED = HOME / "failed"
+"""The logs of the last node that did not start."""
 START_SECONDS = 120.0
 
 
@@ -51,28 +57,67 @@ class NodeError(Exception):
     """The node cannot be had; the text says why and what to do, in one line."""
 
 
-def use() -> IO[str]:
-    """Have the node running, start it if need be. It runs at least as long as the returned file is open. Raises NodeError."""
+def use() -> int:
+    """Have the node running, start it if need be. It stays until ``leave`` of the returned descriptor, or the end of this process.
+
+    Raises NodeError, Unbuildable.
+    """
     require_parts()
     built = build()
     with _alone():
-        users = open(USERS, "a", encoding="utf-8")
+        users = os.open(USERS, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(users, fcntl.LOCK_SH)
         if not is_ready():
             _remove()
             try:
                 _start(built)
             except BaseException:
-                users.close()
+                os.close(users)
+                _keep_logs()
                 _remove()
                 raise
     return users
 
 
+def _keep_logs() -> None:
+    shutil.rmtree(FAILED, ignore_errors=True)
+    if (STATE / "logs").exists():
+        shutil.copytree(STATE / "logs", FAILED)
+
+
+def leave(users: int) -> None:
+    """The other end of ``use``: the last one to leave ends the node, unless it was started to stay."""
+    with _alone():
+        os.close(users)
+        if not (_in_use() or KEPT.exists()):
+            _remove()
+
+
+def _in_use() -> bool:
+    with open(USERS, "r+b") as users:
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def down() -> None:
     """End the node and remove all that is left of it."""
-    if STATE.exists() or _inits():
-        with _alone():
+    with _alone():
+        _remove()
+
+
+def watch(programs: str) -> None:
+    """Run the node's first process, which finds the node's programs in the folder ``programs``, and clean up after it. Runs as long as the node."""
+    environment = {"PATH": f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
+    unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    ours = os.open(STATE, os.O_RDONLY | os.O_DIRECTORY)  # held open, so that no later folder has its inode
+    subprocess.run([*unshare, sys.executable, "-I", str(INIT), str(STATE), str(USERS)], check=False, cwd="/", env=environment)
+    if STATE.exists():
+        (STATE / "ended").touch()
+    with _alone():
+        if STATE.exists() and os.path.samestat(os.fstat(ours), os.stat(STATE)):
             _remove()
 
 
@@ -116,29 +161,27 @@ def _start(built: Built) -> None:
     """Make the namespaces, and start the programs in them in their order."""
     STATE.mkdir(mode=0o700)
     _refuse_taken_network()
-    _make_cgroups()
-    with open(STATE / "init.log", "wb") as log:
-        words = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-I", str(INIT), str(STATE), str(USERS)]
-        first = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/", env=_environment(built))
-    wait(lambda: first.poll() is not None or (STATE / "control.sock").exists(), "the node's first process")
-    if first.poll() is not None:
-        raise NodeError(f"the node's first process ended with {first.returncode}: {(STATE / 'init.log').read_text(errors='replace')[-500:].strip()}")
-    _connect(first.pid)
+    for group in _cgroups():
+        group.mkdir(exist_ok=True)
+    (STATE / "logs").mkdir()
+    log = STATE / "logs" / "init.log"
+    with open(log, "wb") as out:
+        subprocess.Popen([sys.executable, "-m", MODULE, "watch", str(built.bin)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+    wait(lambda: (STATE / "control.sock").exists() or (STATE / "ended").exists(), "the node's first process")
+    if (STATE / "ended").exists():
+        raise NodeError(f"the node's first process ended: {log.read_text(encoding='utf-8', errors='replace')[-500:].strip()}")
+    [first] = _inits()
+    _connect(first)
     components.start(built, control, wait)
     (STATE / "ready").touch()
 
 
-def _environment(built: Built) -> dict[str, str]:
-    path = os.pathsep.join([str(built.bin), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"])
-    return {"PATH": path, "HOME": "/root", "LC_ALL": "C.UTF-8"}
-
-
-def _connect(unshare: int) -> None:
-    """Lay the cable between the host and the node, whose network namespace is that of the process ``unshare``."""
-    run("ip", "link", "add", LINK, "type", "veth", "peer", "name", "eth0", "netns", str(unshare))
+def _connect(first: int) -> None:
+    """Lay the cable between the host and the node, whose network namespace is that of its ``first`` process."""
+    run("ip", "link", "add", LINK, "type", "veth", "peer", "name", "eth0", "netns", str(first))
     run("ip", "address", "add", f"{HOST_ADDRESS}/30", "dev", LINK)
     run("ip", "link", "set", LINK, "up")
-    inside = ["nsenter", f"--net=/proc/{unshare}/ns/net"]
+    inside = ["nsenter", f"--net=/proc/{first}/ns/net"]
     run(*inside, "ip", "link", "set", "lo", "up")
     run(*inside, "ip", "address", "add", f"{NODE_ADDRESS}/30", "dev", "eth0")
     run(*inside, "ip", "link", "set", "eth0", "up")
@@ -161,9 +204,13 @@ def _remove() -> None:
     for group in _cgroups():
         folders = [Path(folder) for folder, _, _ in os.walk(group, topdown=False)]
         wait(lambda folders=folders: all(_removed(folder) for folder in folders), f"the end of the processes in {group}")  # type: ignore[misc]
+    wait(_state_removed, f"the removal of {STATE}, or is something mounted in it? It", 20)
+
+
+def _state_removed() -> bool:
+    """Remove the folder; a process on its way out may still write to it."""
     shutil.rmtree(STATE, ignore_errors=True)
-    if STATE.exists():
-        raise NodeError(f"{STATE} cannot be removed; is something mounted in it?")
+    return not STATE.exists()
 
 
 def _removed(cgroup: Path) -> bool:
@@ -191,20 +238,10 @@ def _inits() -> list[int]:
     return found
 
 
-def _hierarchies() -> list[Path]:
-    """Where cgroups are made: one mount with cgroup v2, one for each controller with v1."""
-    mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
-    v1 = [Path(place) for place, kind in mounts if kind == "cgroup"]
-    return v1 or [Path(place) for place, kind in mounts if kind == "cgroup2"]
-
-
 def _cgroups() -> list[Path]:
-    return [group for group in (place / CGROUP for place in _hierarchies()) if group.exists()]
-
-
-def _make_cgroups() -> None:
-    for place in _hierarchies():
-        (place / CGROUP).mkdir(exist_ok=True)
+    """The node's cgroup in every hierarchy: one with cgroup v2, one for each controller with v1, all of them where a system has both."""
+    mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    return [Path(place) / CGROUP for place, kind in mounts if kind in ("cgroup", "cgroup2")]
 
 
 @contextmanager
@@ -226,24 +263,28 @@ def wait(true: Callable[[], bool], what: str, seconds: float = START_SECONDS) ->
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
-            raise NodeError(f"{what} did not come within {seconds:.0f} s; logs: {STATE}/logs")
+            raise NodeError(f"{what} did not come within {seconds:.0f} s; logs: {FAILED}")
         time.sleep(0.05)
 
 
 def main(words: list[str]) -> int:
     """The command line."""
-    if words == ["status"]:
-        state = control("state") if is_ready() else {}
-        print("\n".join(f"{name:<26}{pid or 'ended'}" for name, pid in state.items()) or "the node does not run")
-        return 0
     try:
         if words == ["up"]:
             began = time.monotonic()
-            with use():
-                control("keep")
+            users = use()
+            KEPT.touch()
+            leave(users)
             print(f"The node is ready after {time.monotonic() - began:.1f} s. kubectl: {build().bin / 'kubectl'}\nexport KUBECONFIG={KUBECONFIG}")
         elif words == ["down"]:
             down()
+        elif words == ["build"]:
+            print(build())
+        elif words == ["status"]:
+            programs = control("state") if is_ready() else {}
+            print("\n".join(f"{name:<26}{pid or 'ended'}" for name, pid in programs.items()) or "the node does not run")
+        elif words[:1] == ["watch"]:
+            watch(words[1])
         else:
             print(__doc__)
             return 2
