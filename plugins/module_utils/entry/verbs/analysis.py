@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from ...core.advance import Result
@@ -79,33 +79,53 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 def carry_out(current: Run, context: Context) -> dict[str, Any]:
     """Watch for as long as the release's current step says."""
-    step, spec = current.doing, current.spec
-    analysis = check(spec.get("analysis") or {}, Option("dict", "", options=ANALYSIS), "rollout_analysis") if spec.get("analysis") else {}
-    metrics = build.metrics(analysis) if step.watch else []
-    tracks = current.tracks
-    candidate, baseline = current.compared
-    versions = {candidate: current.record.release.version, baseline: current.record.plan.previous}
-    labels = {track: {"track": track, "workload": spec["name"], "version": versions[track] or "unknown"} for track in versions if track}
-    measuring = Measuring(analysis, tracks, spec.get("url_allow") or ())
-    guard = Guard(current)
-    lines = Lines(context, Outages("stops" if current.record.plan.on_failure == "hold" else "rolls back"), spec["name"], step.name)
-
-    def on_look(look: Look) -> None:
-        unit = UNITS.get(next((metric.builtin for metric in metrics if metric.name == look.metric), ""), "")
-        current.event("look", step=current.index, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline,
-                      threshold=look.threshold, n=look.n, reason=look.reason, unit=unit)
-        lines.look(look, unit)
-
-    ports = Ports(measuring.measure, context.clock, on_tick=lambda: current.tick() or guard.check(), on_look=on_look, lag=measuring.lag,
-                  health=Vitals(spec, tracks.get(candidate, ())).unhealthy)
-    scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started),
-                  shown=CANARY if baseline else "new version")
-    for metric in metrics:
-        measuring.of(metric)
-    result = _bake(metrics, ports, analysis, step.duration, scope, step.interval)
-    current.event("verdict", step=current.index, phase=result.phase.value, reason=result.reason)
+    watching = Watching(current, context)
+    watching.reach()
+    result = watching.bake(current.doing.duration)
+    watching.tell(result)
     return {"changed": False, "phase": result.phase.value, "reason": result.reason, "looks": len(result.looks), "seconds": round(result.seconds, 3),
-            "seen": seen(current, *_seen(result, analysis, guard), verdict={"phase": result.phase.value, "reason": result.reason})}
+            "seen": seen(current, *_seen(result, watching.analysis, watching.guard), verdict={"phase": result.phase.value, "reason": result.reason})}
+
+
+class Watching:
+    """What is measured while the current step of a release waits, and how that is told."""
+
+    def __init__(self, current: Run, context: Context) -> None:
+        spec, self._current, self._context = current.spec, current, context
+        self.analysis = check(spec.get("analysis") or {}, Option("dict", "", options=ANALYSIS), "rollout_analysis") if spec.get("analysis") else {}
+        self.metrics = build.metrics(self.analysis) if current.doing.watch else []
+        self.guard = Guard(current)
+        self._measuring = Measuring(self.analysis, current.tracks, spec.get("url_allow") or ())
+        gives_up = "stops" if current.record.plan.on_failure == "hold" else "rolls back"
+        self._lines = Lines(context, Outages(gives_up), spec["name"], current.doing.name)
+
+    def reach(self) -> None:
+        """Make every provider now. Raises Unavailable, ConfigError."""
+        for metric in self.metrics:
+            self._measuring.of(metric)
+
+    def bake(self, wait: Optional[float], on_tick: Optional[Callable[[], Optional[str]]] = None, **more: Any) -> BakeResult:
+        """Watch for ``wait`` seconds. ``on_tick``: instead of keeping the lease and looking for requests."""
+        current, step = self._current, self._current.doing
+        candidate, baseline = current.compared
+        versions = {candidate: current.record.release.version, baseline: current.record.plan.previous}
+        labels = {track: {"track": track, "workload": current.spec["name"], "version": versions[track] or "unknown"} for track in versions if track}
+        tick = on_tick or current.tick
+        ports = Ports(self._measuring.measure, self._context.clock, on_tick=lambda: tick() or self.guard.check(), on_look=self._look,
+                      lag=self._measuring.lag, health=Vitals(current.spec, current.tracks.get(candidate, ())).unhealthy)
+        scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started),
+                      shown=CANARY if baseline else "new version")
+        return _bake(self.metrics, ports, {**self.analysis, **more}, wait, scope, step.interval)
+
+    def tell(self, result: BakeResult) -> None:
+        """Write the verdict to the journal."""
+        self._current.event("verdict", step=self._current.index, phase=result.phase.value, reason=result.reason)
+
+    def _look(self, look: Look) -> None:
+        unit = UNITS.get(next((metric.builtin for metric in self.metrics if metric.name == look.metric), ""), "")
+        self._current.event("look", step=self._current.index, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline,
+                            threshold=look.threshold, n=look.n, reason=look.reason, unit=unit)
+        self._lines.look(look, unit)
 
 
 def _bake(metrics: list[Metric], ports: Ports, analysis: Mapping[str, Any], wait: Optional[float], scope: Scope,
