@@ -116,7 +116,7 @@ class Record:
     the outcome will be once the way back is walked. ``reason`` is one sentence. ``lost`` are hosts that failed within the budget and
     stay out of rotation. ``slots`` is the version that a whole slot is
     known to hold, so that a rollback need not deploy what is still there. ``counters`` are what the data plane had counted
-    when the release began.
+    when the release began. ``paused_at`` is the step whose pause people were told of, so that they are told once.
     """
 
     name: str
@@ -141,6 +141,7 @@ class Record:
     promoted: bool = False
     journal: str = ""
     counters: Mapping[str, Any] = field(default_factory=dict)
+    paused_at: Optional[int] = None
     schema: int = SCHEMA
 
     @property

@@ -51,6 +51,7 @@ def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     told = _tell_holder(store, spec, purpose, context)
     if told:
         return {**early_end(spec, Outcome.UNCHANGED, told, context), "changed": True}
+    left_behind = bool(read_lease(store).holder)
     holder, ttl = uuid.uuid4().hex[:12], duration((spec.get("lease") or {}).get("ttl", "90s"))
     try:
         lease = acquire(store, context.clock, holder, who=context.who, release=spec["version"], ttl=ttl, wait=ttl + GRACE,
@@ -69,7 +70,7 @@ def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         if early is not None:
             session.release()
             return early_end(spec, early[0], early[1], context)
-        return _take_up(spec, purpose, plan, Run(spec, store, session, _record(session, spec, plan, context), context), params)
+        return _take_up(spec, purpose, plan, Run(spec, store, session, _record(session, spec, plan, context, left_behind), context), params)
     except DeliveryError:
         session.release()
         raise
@@ -123,13 +124,19 @@ def _fence(store: StateStore) -> int:
     return record.fence if record else 0
 
 
-def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Context) -> Record:
-    """The stored record when it is this release's and not over; else a new one that carries the history on."""
+def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Context, left_behind: bool) -> Record:
+    """The stored record when it is this release's and not over; else a new one that carries the history on.
+
+    ``left_behind``: whether the run before did not come to give its lease back.
+    """
     session.load_record()
     old = stored_record(session._store)
     if old is not None and (old.running or (old.stuck and spec.get("asked") == "abort")):
         # On another machine, or with another directory for reports, the journal goes on there.
-        return old if os.access(old.journal, os.W_OK) else replace(old, journal=_journal(spec, old.release.id))
+        journal = old.journal if os.access(old.journal, os.W_OK) else _journal(spec, old.release.id)
+        # Hooks for a pause come before the lease is given back.
+        told = old.outcome is Outcome.PAUSED and not left_behind
+        return replace(old, journal=journal, paused_at=old.position if told else old.paused_at)
     now = iso(context.clock.time())
     attempt = old.release.attempt + 1 if old is not None and old.release.digest == spec["digest"] and not old.promoted else 1
     identity = Identity(id=uuid.uuid4().hex[:12], deployment_id=spec.get("deployment_id") or "", version=plan.version, strategy=plan.strategy,
@@ -186,7 +193,7 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
         current.answer("aborting")
     if current.step is not None:
         current.event("step", step=current.index, name=current.doing.name, status="started")
-    return what_next(current, show=True)
+    return {**what_next(current, show=True), "paused_at": record.paused_at}
 
 
 def _behind(record: Record, waiting: Step, *, full: bool) -> Record:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
+from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Step
 from ansible_collections.progressive.delivery.plugins.module_utils.core.record import Record
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.stored import stored_record
@@ -52,17 +53,23 @@ class Service:
         spec = self.plan(purpose, version, **file)["release"]
         return release.run({"operation": "begin", "purpose": purpose, "release": spec}, self.context(check_mode=check_mode))
 
-    def step(self, begun: Mapping[str, Any], now: Mapping[str, Any], seen: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
-        """The checkpoint of the step that ``now`` names first."""
-        name = self.record.steps[now["position"]].name
-        report = {"step": now["position"], "back": now["back"], "result": "done", **(seen or {}).get(name, {})}
-        return release.run({"operation": "checkpoint", "release": begun["release"], "seen": report, "deployed": None}, self.context())
+    @property
+    def next(self) -> Optional[Step]:
+        """The step that the record says is next; None when the run has ended."""
+        record = self.record
+        return record.steps[record.position] if record.outcome is None else None
+
+    def step(self, begun: Mapping[str, Any], seen: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Carry out the next step: it is done, except that ``seen`` says otherwise, by the step's name."""
+        assert self.next is not None
+        report = {"step": self.record.position, "back": self.record.back, "result": "done", **(seen or {}).get(self.next.name, {})}
+        release.run({"operation": "checkpoint", "release": begun["release"], "seen": report, "deployed": None}, self.context())
 
     def run(self, purpose: str, version: str = "", *, seen: Mapping[str, Mapping[str, Any]] | None = None, **file: Any) -> dict[str, Any]:
-        """Begin and walk to the end. Every step is done, except that ``seen`` says otherwise, by the step's name."""
-        begun = now = self.begin(purpose, version, **file)
+        """Begin and walk to the end, as :meth:`step` does."""
+        begun = self.begin(purpose, version, **file)
         if not begun.get("session", True):
             return begun
-        while not now["outcome"]:
-            now = self.step(begun, now, seen)
-        return {**begun, **release.run({"operation": "finish", "release": begun["release"], "verified": True}, self.context()), "last": now}
+        while self.next is not None:
+            self.step(begun, seen)
+        return {**begun, **release.run({"operation": "finish", "release": begun["release"], "verified": True}, self.context())}

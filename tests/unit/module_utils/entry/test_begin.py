@@ -57,9 +57,28 @@ def test_a_promote_that_cannot_write_its_journal_decides_nothing(service: Servic
 
 
 def test_promote_of_a_run_that_was_killed_passes_over_no_deploy_and_no_share(service: Service) -> None:
-    begun = now = service.begin("rollout", "2")
-    while service.record.steps[now["position"]].kind is not Kind.WEIGHT:
-        now = service.step(begun, now)
+    begun = service.begin("rollout", "2")
+    while service.next is not None and service.next.kind is not Kind.WEIGHT:
+        service.step(begun)
+    before = service.record.position
     service.store.documents.pop("lease")  # its holder is gone
-    promoted = service.begin("promote")
-    assert promoted["position"] == now["position"]
+    service.begin("promote")
+    assert service.record.position == before
+
+
+def test_a_pause_that_was_told_is_known_as_such_even_when_a_run_dies_between(service: Service) -> None:
+    service.file.update(GATED)
+    first = service.run("rollout", "2", seen={"pause": {"result": "paused"}})
+    assert first["paused_at"] is None
+    resumed = service.begin("resume")
+    assert resumed["paused_at"] == service.record.position
+    service.store.documents.pop("lease")  # the one that resumed is gone, with its bake or gate half done
+    assert service.begin("resume")["paused_at"] == service.record.position
+
+
+def test_a_pause_of_a_run_that_died_before_its_end_is_told_by_the_next_one(service: Service) -> None:
+    service.file.update(GATED)
+    begun = service.begin("rollout", "2")
+    while service.next is not None:
+        service.step(begun, {"pause": {"result": "paused"}})
+    assert service.begin("resume")["paused_at"] is None

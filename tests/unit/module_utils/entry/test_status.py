@@ -20,12 +20,12 @@ from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.serv
 def at_the_gate(folder: Path, **options: Any) -> tuple[Service, dict[str, Any]]:
     """A release whose gate was opened and looked at once; and the release, as its run has it."""
     service = Service(folder, rollout_steps=[{"set_weight": 20}, {"gate": {"name": "half", "timeout": "1h", **options}}])
-    begun = now = service.begin("rollout", "2")
-    while service.record.steps[service.record.position].kind is not Kind.GATE:
-        now = service.step(begun, now)
+    begun = service.begin("rollout", "2")
+    while service.next is not None and service.next.kind is not Kind.GATE:
+        service.step(begun)
     spec = begun["release"]
     looked = gate.run({"release": spec, "step": service.record.position, "wait": "exit"}, service.context())
-    now = release.run({"operation": "checkpoint", "release": spec, "seen": looked["seen"], "deployed": None, "in_pool": False}, service.context())
+    now = release.run({"operation": "checkpoint", "release": spec, "seen": looked["seen"], "deployed": None}, service.context())
     assert now["outcome"] == "paused"
     return service, spec
 
