@@ -18,8 +18,13 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.errors i
 from ansible_collections.progressive.delivery.plugins.module_utils.core.metric import Metric
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
+from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Plan
+from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.brief import StepSpec
+from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.compile import compile_plan
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.preflight import Preflight
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
 from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Exporter, Prometheus, Traffic, wait_until
+from ansible_collections.progressive.delivery.tests.unit.module_utils.core.plans import BAKE, brief, weights
 
 OPTIONS = {"scrape_interval": "1s", "timeout": "5s", "selectors": {"stable": 'track="${track}"', "canary": 'track="${track}"'}}
 
@@ -169,3 +174,37 @@ def test_a_bake_of_a_good_and_of_a_bad_version(provider: PrometheusProvider, exp
     assert bad.phase is Phase.FAILED, bad
     assert bad.seconds < 60
     assert "against 0 % of stable" in bad.reason
+
+
+def planned(weight: float) -> Plan:
+    """A canary that bakes for a minute at ``weight``."""
+    return compile_plan(brief(stable=3, canary=3, steps=(*weights(weight), StepSpec(step=BAKE), *weights(100))))
+
+
+def before(provider: PrometheusProvider, plan: Plan, **metric: Any) -> Preflight:
+    """What plan asks that server about one metric."""
+    spec = {"name": "shop", "analysis": {"provider": {"prometheus": {"url": provider.url, **OPTIONS}}}}
+    made = Preflight(spec, [Metric.from_options({"name": "errors", "failure_condition": "result > 0.02", **metric}, "m")], plan, SystemClock())
+    made.reach()
+    return made
+
+
+def test_plan_asks_beforehand(provider: PrometheusProvider) -> None:
+    becomes(provider, pytest.approx(100, rel=0.25), "sum(rate(http_requests_total{track='stable'}[${window}]))")
+    assert before(provider, planned(20), builtin="error_rate").questions() == []
+    for query, words in (("sum(rate(", "parse error"), ("up[5m", "parse error"), ("vector(1) +", "parse error"), ("up[1m]", "returns a matrix")):
+        with pytest.raises(ConfigError, match=rf"metrics\[0\]: errors cannot be measured: .*{words}"):
+            before(provider, planned(20), query=query).questions()
+    [note] = before(provider, planned(20), query="nothing_of_that_name").questions()
+    assert note.startswith("errors has no data now: ") and "no series" in note
+    with pytest.raises(ConfigError, match="does not say how many requests"):
+        before(provider, planned(20), query="sum(up)", min_requests=5).questions()
+
+
+def test_plan_knows_the_rate_beforehand(provider: PrometheusProvider) -> None:
+    becomes(provider, pytest.approx(100, rel=0.25), "sum(rate(http_requests_total{track='stable'}[${window}]))")
+    assert before(provider, planned(50), builtin="error_rate", min_requests=100).evidence(None) == []
+    [note] = before(provider, planned(5), builtin="error_rate", min_requests=300).evidence(None)
+    assert note.startswith("bake at 5 %: errors needs 300 requests, gets about ") and "start at" in note
+    with pytest.raises(ConfigError, match="too few requests to judge by: bake at 1 %"):
+        before(provider, planned(1), builtin="error_rate", min_requests=5000).evidence(None)

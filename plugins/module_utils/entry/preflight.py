@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from ..core.bake import SCRAPES
 from ..core.errors import ConfigError, DeliveryError, NoData, Stale, Unavailable, Unsupported
 from ..core.foresight import Rate, thin
 from ..core.metric import Metric
@@ -20,8 +21,6 @@ from .measuring import Measuring
 
 BREATH = 1.0
 """Seconds between two looks at counters."""
-RECENT = 300.0
-"""Seconds over which a metrics server is asked for the rate of requests."""
 
 
 class Preflight:
@@ -42,10 +41,11 @@ class Preflight:
         waiting: list[str] = []
         for index, metric in enumerate(self._metrics):
             where = f"rollout_analysis.metrics[{index}]"
-            if self._plan.previous:
-                notes.extend(self._of_serving(metric, where))
+            told = self._of_serving(metric, where) if self._plan.previous else []
+            notes.extend(told)
             if self._plan.candidate != self._plan.stable and (metric.builtin or any(f"${{{name}}}" in self._asked(metric) for name in ("track", "version"))):
-                waiting.extend(self._of_candidate(metric, where))
+                lacking = self._of_candidate(metric, where)
+                waiting.extend([] if told else lacking)
         if waiting:
             notes.append(f"no data of {self._plan.version} yet, which is as it should be before it serves: {', '.join(waiting)}")
         return notes
@@ -108,11 +108,11 @@ class Preflight:
             raise _refused(metric, error, where) from None
         return []
 
-    def _window(self, metric: Metric, track: str, seconds: float = 0.0) -> Window:
+    def _window(self, metric: Metric, track: str) -> Window:
         now, plan = self._clock.time(), self._plan
         version = plan.version if track == plan.candidate and plan.strategy not in IN_PLACE else plan.previous
         labels = {"track": track, "workload": self._spec["name"], "version": version or "unknown"}
-        seconds = seconds or max(metric.interval or self._interval, 4 * self._measuring.lag(metric))
+        seconds = max(metric.interval or self._interval, SCRAPES * self._measuring.lag(metric))
         return Window(track, now - seconds, now, labels, metric.builtin, metric.quantile)
 
     def _asked(self, metric: Metric) -> str:
@@ -125,7 +125,7 @@ class Preflight:
         provider = self._measuring.of(metric)
         requests, seconds = 0.0, 0.0
         for track in dict.fromkeys((self._plan.stable, self._plan.candidate)):
-            window = self._window(metric, track, RECENT)
+            window = self._window(metric, track)
             try:
                 [point] = provider.query("", Window(track, window.start, window.end, window.labels, "request_rate")).samples[0].points
             except NoData:

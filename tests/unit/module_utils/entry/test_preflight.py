@@ -92,6 +92,11 @@ def test_a_stable_without_data_is_a_note_that_says_why(ask: Any, error: Exceptio
     assert f"orders has no data now: {error}" in planned["notes"]
 
 
+def test_what_neither_side_has_is_said_once(ask: Any) -> None:
+    planned, _provider, _service = ask(lambda asked, window: NoData("no series"))
+    assert [note for note in planned["notes"] if "data" in note] == ["errors has no data now: no series"]
+
+
 def test_counters_get_a_second_look(ask: Any) -> None:
     answers = [NoData("this is the first look"), 0.001]
     planned, _provider, service = ask(lambda asked, window: answers.pop(0), ORDERS)
