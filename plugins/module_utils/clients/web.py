@@ -20,7 +20,6 @@ from __future__ import annotations
 import base64
 import fnmatch
 import http.client
-import io
 import ipaddress
 import os.path
 import re
@@ -36,6 +35,7 @@ from typing import Any, Optional
 from ..core.errors import ConfigError, Unavailable
 from ..core.options import Option, Options
 from ..core.units import duration
+from .wire import Wire
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_REDIRECTS = 3
@@ -248,48 +248,12 @@ def _why(error: Exception) -> str:
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-class _Reader(io.RawIOBase):
-    """Bytes of a socket until a deadline. A socket's own timeout starts anew with each packet, so a slow drip would never end."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock = sock
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise socket.timeout("the answer took too long")
-        self._sock.settimeout(left)
-        return self._sock.recv_into(buffer)
-
-
-class _Wire:
-    """What ``http.client`` wants of a socket."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock = sock
-        self._deadline = deadline
-
-    def sendall(self, data: Any) -> None:
-        self._sock.settimeout(max(0.001, self._deadline - time.monotonic()))
-        self._sock.sendall(data)
-
-    def makefile(self, _mode: str, *_args: Any) -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self._sock, self._deadline))
-
-    def close(self) -> None:
-        """Nothing: ``http.client`` lets go as soon as an answer says ``Connection: close``, before its body is read. ``fetch`` closes."""
-
-
 def _exchange(
     sock: socket.socket, target: _Target, method: str, headers: Mapping[str, str], body: Optional[bytes], timeout: float, max_bytes: int
 ) -> Response:
     link = http.client.HTTPConnection(target.host, target.port)
     link.default_port = PORTS[target.scheme]  # the Host header leaves it out
-    link.sock = _Wire(sock, time.monotonic() + timeout)
+    link.sock = Wire(sock, time.monotonic() + timeout)
     try:
         link.request(method, target.path, body=body, headers=dict(headers))
         answer = link.getresponse()
