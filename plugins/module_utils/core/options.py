@@ -46,7 +46,8 @@ class Option:
 
     ``type``: str, int, float, bool, list, dict, path, raw, or ours: ``duration`` (kept as given, checked), ``percent``,
     ``count_or_percent``, ``name`` (allow-listed), ``any``. ``one_of`` marks a dict that takes exactly one of its keys.
-    ``open`` marks a dict whose keys are the user's.
+    ``open`` marks a dict whose keys are the user's. ``hidden`` options and ``more_choices`` work like the others, and no message offers them:
+    what is there for tests, or not finished.
     """
 
     type: str
@@ -54,10 +55,12 @@ class Option:
     required: bool = False
     default: Any = None
     choices: tuple[Any, ...] = ()
+    more_choices: tuple[Any, ...] = ()
     elements: str = ""
     options: Optional[Mapping[str, Option]] = None
     one_of: bool = False
     open: bool = False
+    hidden: bool = False
     secret: bool = False
     aliases: tuple[str, ...] = ()
     minimum: Optional[float] = None
@@ -65,6 +68,11 @@ class Option:
 
 
 Options = Mapping[str, Option]
+
+
+def offered(options: Options) -> list[str]:
+    """The names to tell people."""
+    return sorted(name for name, option in options.items() if not option.hidden)
 
 
 def argument_spec(options: Options) -> dict[str, Any]:
@@ -132,7 +140,7 @@ def validate(value: Any, options: Options, where: str) -> dict[str, Any]:
         text = str(key) if isinstance(key, str) else shown(key)
         name = by_alias.get(text, text)
         if name not in options:
-            raise unknown("option", text[:80], options, where=where)
+            raise unknown("option", text[:80], offered(options), where=where)
         if name in found and found[name] is not None and item is not None:
             raise ConfigError(f"{name} is given twice", where=where, do=f"Keep one of {name} and its alias {key}.")
         if item is not None:
@@ -167,10 +175,10 @@ def one_key(value: Any, options: Options, where: str, kind: str) -> tuple[str, A
     named = {str(key) if isinstance(key, str) else shown(key): item for key, item in value.items() if item is not None or len(value) == 1}
     for key in named:
         if key not in options:
-            raise unknown(kind, key[:80], options, where=f"{where}.{key[:80]}" if where else key[:80])
+            raise unknown(kind, key[:80], offered(options), where=f"{where}.{key[:80]}" if where else key[:80])
     if len(named) != 1:
         found = ", ".join(sorted(map(str, named))) or "none"
-        raise ConfigError(f"exactly one {kind} is wanted, found {found}", where=where, do=f"Known: {', '.join(sorted(options))}.")
+        raise ConfigError(f"exactly one {kind} is wanted, found {found}", where=where, do=f"Known: {', '.join(offered(options))}.")
     [(key, item)] = named.items()
     return key, check({} if item is None else item, options[key], f"{where}.{key}" if where else key)
 
@@ -192,7 +200,7 @@ def check(value: Any, option: Option, where: str) -> Any:
             raise ConfigError(f"expected a mapping, got {_kind(value)}", where=where)
         return {str(key) if isinstance(key, str) else shown(key): item for key, item in value.items()}
     result = _scalar(value, option, where)
-    if option.choices and result not in option.choices:
+    if option.choices and result not in (*option.choices, *option.more_choices):
         raise unknown("value", str(result), [str(choice) for choice in option.choices], where=where)
     if isinstance(result, (int, float)) and not isinstance(result, bool):
         if (option.minimum is not None and result < option.minimum) or (option.maximum is not None and result > option.maximum):

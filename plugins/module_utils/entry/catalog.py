@@ -53,8 +53,11 @@ ON: Options = {
 }
 """What every router takes beside its own options."""
 
+FOR_TESTS = "memory"
+"""The adapter of each port that no message offers."""
+
 
 def family(adapters: dict[str, Any]) -> Options:
     """The options of every adapter of one port, one key each."""
     common = ON if adapters is ROUTERS else {}
-    return {name: Option("dict", adapter.SUMMARY, options={**adapter.OPTIONS, **common}) for name, adapter in adapters.items()}
+    return {name: Option("dict", adapter.SUMMARY, options={**adapter.OPTIONS, **common}, hidden=name == FOR_TESTS) for name, adapter in adapters.items()}

@@ -119,13 +119,16 @@ AB_TEST: Options = {
     "max_duration": Option("duration", "How long it runs at most.", default="168h"),
 }
 
+PLAN_ONLY = ("ab_test",)
+"""Strategies that make a plan, and are not finished."""
+
 FORMATS = ("html", "json", "junit", "markdown")
 
 SPEC: Options = {
     "rollout_name": Option("name", "One name for the service; the record is kept under it.", required=True),
     "rollout_version": Option("str", "The version to ship.", required=True),
     "rollout_previous_version": Option("str", "The version that runs now, where neither the record nor version_from knows it."),
-    "rollout_strategy": Option("str", "How to ship it.", default="canary", choices=tuple(sorted(STRATEGIES))),
+    "rollout_strategy": Option("str", "How to ship it.", default="canary", choices=tuple(sorted({*STRATEGIES} - {*PLAN_ONLY})), more_choices=PLAN_ONLY),
     "rollout_workload": Option("dict", "What runs the service.", required=True, options=family(WORKLOADS), one_of=True),
     "rollout_router": Option("dict", "What splits its traffic.", options=family(ROUTERS), one_of=True),
     "rollout_steps": Option("list", "The steps of a canary, or the tests before a blue-green switch.", elements="dict"),

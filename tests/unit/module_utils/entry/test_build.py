@@ -63,8 +63,8 @@ def test_metrics_need_names_of_their_own():
 
 def test_adapters_are_made_by_their_key():
     assert type(build.local_router({"memory": {}}, {"stable": ("a",), "canary": ("b",)})).__name__ == "MemoryRouter"
-    with pytest.raises(ConfigError, match="Did you mean memory"):
-        build.local_router({"memoy": {}}, {})
+    with pytest.raises(ConfigError, match="Did you mean haproxy"):
+        build.local_router({"haproxi": {}}, {})
     with pytest.raises(ConfigError, match="unknown store"):
         build.local_store({"disk": {}}, "shop")
 

@@ -411,3 +411,19 @@ def test_junk_in_any_variable_is_refused_or_fits(name, value):
 def test_junk_in_many_places_is_refused_or_fits(values, junk_steps):
     with contextlib.suppress(ConfigError):
         plan_of({**values, "rollout_steps": junk_steps})
+
+
+@pytest.mark.parametrize("change", [
+    {"rollout_router": {"memorie": {}}}, {"rollout_router": {}}, {"rollout_store": {"memori": {}}}, {"rollout_workload": {"memorie": {}}},
+    {"rollout_analysis": {"provider": {"memry": {}}, "metrics": [METRIC]}}, {"rollout_strategy": "ab_tst"},
+])
+def test_what_is_for_tests_or_not_finished_is_offered_to_nobody(change):
+    with pytest.raises(ConfigError) as refused:
+        read({**GOOD, **change})
+    offered = str(refused.value).lower().partition("nown: ")[2]
+    assert offered and "memory" not in offered and "ab_test" not in offered and "Did you mean" not in str(refused.value)
+
+
+def test_what_is_not_offered_works_all_the_same():
+    spec = read({**GOOD, "rollout_strategy": "ab_test", "rollout_router": "memory", "rollout_store": "memory"})
+    assert (spec["strategy"], [*spec["router"]], [*spec["store"]]) == ("ab_test", ["memory"], ["memory"])
