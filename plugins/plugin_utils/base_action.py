@@ -30,7 +30,7 @@ from ..module_utils.entry.context import Context
 from ..module_utils.entry.interrupt import interrupt
 from ..module_utils.entry.module import who
 from ..module_utils.entry.run import Run
-from .farewell import remember
+from .farewell import remember, tree_is_shown
 from .lifeline import Lifeline
 from .remote import Remote, same_python
 
@@ -61,11 +61,11 @@ class DeliveryAction(ActionBase):
             context = self.context(task_vars, lifeline)
             try:
                 result = self.verb.run(self.prepare(params, task_vars), context)
-                remember(result.get("progressive_delivery"))
+                remember(result.get("progressive_delivery"), heard=not lifeline.cancelled)
                 # The release holds what the user's file holds, and that may be a password: -v does not print it.
                 return {**result, "_ansible_verbose_override": True} if "release" in result else result
             except Interrupted as error:
-                self.interrupted(params, context, lifeline, error)
+                self.interrupted(params, context, lifeline)
                 return {"failed": True, "changed": False, "msg": f"interrupted: {error}", "error": type(error).__name__}
             except DeliveryError as error:
                 outcome = refusal(error)
@@ -98,7 +98,7 @@ class DeliveryAction(ActionBase):
         remote = Remote(self, task_vars)
         return Context(
             clock=SystemClock(lambda: lifeline.cancelled), say=lambda line: self.say(line, lifeline), check_mode=self._task.check_mode,
-            who=responsible(task_vars), ask=ask if INTERACTIVE else None, stores=remote.store, routers=remote.router,
+            who=responsible(task_vars), tree=tree_is_shown(), ask=ask if INTERACTIVE else None, stores=remote.store, routers=remote.router,
             facts={"environment": {"ansible-core": ansible_version, "python": platform.python_version(), "controller": platform.node()}},
         )
 
@@ -107,13 +107,13 @@ class DeliveryAction(ActionBase):
         if not lifeline.cancelled and not lifeline.orphan:
             DISPLAY.display(f"  {line}", stderr="json" in str(C.DEFAULT_STDOUT_CALLBACK))
 
-    def interrupted(self, params: Mapping[str, Any], context: Context, lifeline: Lifeline, error: Interrupted) -> None:
+    def interrupted(self, params: Mapping[str, Any], context: Context, lifeline: Lifeline) -> None:
         """Record that the run stopped here, so that ``resume`` and ``abort`` need nobody's memory."""
-        if not params.get("release"):
-            return
+        if "session" not in (params.get("release") or {}):
+            return  # nothing was begun
         lifeline.cancelled = False  # the few writes below must not be interrupted again
         try:
-            interrupt(Run.open(params["release"], context), context)
+            remember(interrupt(Run.open(params["release"], context), context))
         except DeliveryError as failed:
             if not lifeline.orphan:
                 DISPLAY.warning(f"the interruption could not be recorded: {failed}")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last words of an ansible-playbook that ends with a release left open: what to type next.
+"""The last words of an ansible-playbook that ends before its release has said how it ended: where it stands, and what to type next.
 
 Workers cannot say it: nobody may listen any more. So each of our tasks leaves a note where the parent finds it, and the parent, in whose
 process this file is loaded first, prints what is noted when it ends or is told to end. After KILL nobody says anything; ``status`` does.
@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,38 +25,45 @@ from ansible import constants as C
 
 PREFIX = "progressive-delivery-"
 PROGRESS = "progressive.delivery.progress"
-"""A callback that says the same, in more words."""
+"""A callback that shows how a release ended, and at the end says of one that is still open what to type."""
+LONGEST = 10.0
+"""Seconds to wait for a worker that gives stable its traffic back."""
 
 
-def remember(noted: Mapping[str, Any] | None) -> None:
-    """Note a release that is under way, from the ``progressive_delivery`` part of a result; forget one that has its outcome."""
-    release = (noted or {}).get("release") or {}
-    if not release.get("resume_command"):
+def tree_is_shown() -> bool:
+    """Whether :data:`PROGRESS` is in use."""
+    return PROGRESS in (C.DEFAULT_STDOUT_CALLBACK, *(C.CALLBACKS_ENABLED or ()))
+
+
+def remember(noted: Mapping[str, Any] | None, heard: bool = True) -> None:
+    """Keep the last words of the ``progressive_delivery`` part of a result, or forget them where they were said and ``heard``."""
+    words = (noted or {}).get("last_words")
+    if not noted or not words:
         return
-    place = os.path.join(C.DEFAULT_LOCAL_TMP, PREFIX + str(release["id"]))
+    place = os.path.join(C.DEFAULT_LOCAL_TMP, PREFIX + str(noted["release"]["id"]))
     with contextlib.suppress(OSError):  # a note is a courtesy: the record holds the truth
-        if (noted or {}).get("outcome"):
+        if words["said"] and heard:
             os.unlink(place)
-        else:
-            with open(place, "w", encoding="utf-8") as note:
-                json.dump(dict(release), note)
+            return
+        new = os.path.join(C.DEFAULT_LOCAL_TMP, f"new-{os.getpid()}")
+        with open(new, "w", encoding="utf-8") as note:
+            json.dump(dict(words), note)
+        os.replace(new, place)
 
 
-def lines() -> list[str]:
-    """What to say of every release that is noted."""
-    result: list[str] = []
-    with contextlib.suppress(OSError, ValueError, KeyError):
+def notes() -> list[dict[str, Any]]:
+    """The last words of every release of this run that were not said yet."""
+    result = []
+    with contextlib.suppress(OSError):
         for name in sorted(os.listdir(C.DEFAULT_LOCAL_TMP)):
             if name.startswith(PREFIX):
                 with open(os.path.join(C.DEFAULT_LOCAL_TMP, name), encoding="utf-8") as note:
-                    release = json.load(note)
-                result += [f"{release['name']}: this run ended before its release did; the weights stay as they are. To go on or to go back, type:",
-                           f"  {release['resume_command']}", f"  {release['abort_command']}"]
+                    result.append(json.load(note))
     return result
 
 
 class Farewell:
-    """Says :func:`lines` once, from the process that loaded this file first."""
+    """Says what is noted once, from the process that loaded this file first."""
 
     def __init__(self) -> None:
         self._process = os.getpid()
@@ -69,8 +77,9 @@ class Farewell:
         self._before = signal.signal(signal.SIGTERM, self.on_term)
 
     def at_exit(self) -> None:
-        if os.getpid() == self._process and PROGRESS not in (C.DEFAULT_STDOUT_CALLBACK, *(C.CALLBACKS_ENABLED or ())):
-            self.say()
+        """What the progress callback will not say: it knows of the release what it has seen itself."""
+        if os.getpid() == self._process:
+            self.say(but_open=tree_is_shown())
 
     def on_term(self, number: int, frame: Any) -> None:
         """Say it, then do what would have been done without us: ansible-core's own handler, or the end."""
@@ -82,13 +91,28 @@ class Farewell:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    def say(self) -> None:
+    def say(self, but_open: bool = False) -> None:
+        """Print the notes, those of releases that wait for somebody only if not ``but_open``."""
         if self._said:
             return
         self._said = True
+        settle()
         with contextlib.suppress(OSError, ValueError):  # nobody listens any more
-            for line in lines():
-                print(line, file=sys.stderr, flush=True)  # noqa: T201  Display may be locked by whoever was interrupted
+            for words in notes():
+                for line in words["lines"] if not (but_open and words["open"]) else ():
+                    print(line, file=sys.stderr, flush=True)  # noqa: T201  Display may be locked by whoever was interrupted
+
+
+def settle() -> None:
+    """Where a run that is told to end goes back, tell the workers and let them: what they note then is how it ended."""
+    if not any(words["settling"] for words in notes()):
+        return
+    end = time.monotonic() + LONGEST
+    for worker in multiprocessing.active_children():
+        with contextlib.suppress(OSError):
+            worker.terminate()
+    while time.monotonic() < end and multiprocessing.active_children() and any(words["settling"] for words in notes()):
+        time.sleep(0.05)
 
 
 FAREWELL = Farewell()

@@ -47,9 +47,9 @@ def repeated(cli: Mapping[str, Any], runner: str = "") -> list[str]:
         if not f"{value}{os.sep}".startswith(gone):
             result += [option, mark + _shortest(value)]
     for option, name, default in CONNECTION:
-        value = cli.get(name)
-        if value and value != default:
-            result += [option] if value is True else [option, _shortest(str(value))]
+        chosen = cli.get(name)
+        if chosen and chosen != default:
+            result += [option] if chosen is True else [option, _shortest(str(chosen))]
     return result
 
 

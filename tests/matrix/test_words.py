@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.progressive.delivery.tests.matrix.rig import LONGEST, Finished, Site
+from ansible_collections.progressive.delivery.tests.matrix.rig import ANALYSIS, LONGEST, Finished, Site, ended
 
+PROGRESS = {"ANSIBLE_CALLBACKS_ENABLED": "progressive.delivery.progress"}
+BAD = {**ANALYSIS, "provider": {"memory": {"values": {"errors": [0.5]}}}}
 STEPS = [{"set_weight": 20}, {"gate": {"name": "half"}}, {"set_weight": 100}]
 
 
@@ -59,3 +62,82 @@ def test_a_printed_command_is_pasted_and_works(gated: Site) -> None:
     done = paste(site, command)
     assert (done.status, done.outcome) == (0, "aborted"), done.text
     assert site.weights == {"stable": 100, "canary": 0}
+
+
+def lines_of(text: str, start: str) -> list[str]:
+    """The printed lines that begin so, however far they are indented."""
+    return [line.strip() for line in text.splitlines() if line.strip().startswith(start)]
+
+
+def test_a_pause_says_so_and_what_to_type_once(gated: Site) -> None:
+    site = gated
+    paused = site.run("rollout", "2")
+    assert paused.outcome == "paused", paused.text
+    [line] = lines_of(paused.text, "shop 2: paused")
+    assert "at step" in line and "half" in line
+    assert len(typed(paused.text, "promote")) == len(typed(paused.text, "abort")) == 1, paused.text
+    assert "this run ended before" not in paused.text
+
+    promoted = paste(site, typed(paused.text, "promote")[0])
+    assert (promoted.status, promoted.outcome) == (0, "promoted"), promoted.text
+    assert lines_of(promoted.text, "shop 2: promoted: 2 serves every request"), promoted.text
+    assert not typed(promoted.text, "[a-z]+"), promoted.text
+
+
+def test_a_way_back_says_why_and_that_stable_has_everything(site: Site) -> None:
+    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "2s"}, rollout_analysis=BAD)
+    back = site.run("rollout", "2")
+    assert (back.status, back.outcome) == (2, "rolled_back"), back.text
+    [line] = lines_of(back.text, "shop 2: rolled back: ")
+    assert "errors" in line and "stable carries 100 %" in line
+    assert len(typed(back.text, "status")) == 1 and not typed(back.text, "resume"), back.text
+
+
+def test_a_batch_that_is_held_says_what_to_type_once(site: Site) -> None:
+    site.release.update(rollout_strategy="rolling", rollout_rolling={"on_failure": "hold"})
+    del site.release["rollout_canary"]
+    (site.host("s1") / "fail-2").touch()
+    held = site.run("rollout", "2")
+    assert (held.status, held.outcome) == (2, "held"), held.text
+    assert len(lines_of(held.text, "shop 2: held")) == 1 and len(typed(held.text, "resume")) == len(typed(held.text, "abort")) == 1, held.text
+
+
+def test_beside_the_tree_an_ending_is_not_said_twice(gated: Site) -> None:
+    paused = gated.run("rollout", "2", **PROGRESS)
+    assert paused.outcome == "paused" and "shop 2: paused" not in paused.text, paused.text
+    done = gated.run("promote", "2", **PROGRESS)
+    assert done.outcome == "promoted" and "shop 2: promoted" not in done.text and done.text.count("promoted: 2 serves every request") == 1, done.text
+
+
+@pytest.mark.parametrize("number, group", [(signal.SIGINT, True), (signal.SIGTERM, False)], ids=["INT", "TERM"])
+@pytest.mark.parametrize("environment", [{}, PROGRESS], ids=["default", "tree"])
+def test_a_run_that_goes_back_when_it_is_stopped_says_that_it_did(site: Site, number: int, group: bool, environment: dict[str, str]) -> None:
+    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "30s"}, rollout_analysis=ANALYSIS, rollout_on_interrupt="abort")
+    run = site.start("rollout", "2", **environment)
+    with ended(run):
+        site.until_look(run)
+        (run.send_all if group else run.send)(number)
+        stopped = run.end(40)
+    assert site.weights == {"stable": 100, "canary": 0} and site.record["outcome"] == "aborted" and site.holder == "", stopped.text
+    [outcome] = site.events("outcome")
+    assert (outcome["outcome"], outcome["requests_failed"]) == ("aborted", 0) and outcome["requests_total"] > 0
+    [line] = lines_of(stopped.text, "shop 2: aborted")
+    assert "stable carries 100 %" in line, stopped.text
+    words = stopped.text[stopped.text.index(line):]
+    assert len(typed(words, "status")) == 1 and not typed(words, "resume") and not typed(words, "abort"), stopped.text
+
+
+def test_hosts_that_must_be_taken_back_wait_for_resume(site: Site) -> None:
+    site.release.update(rollout_strategy="rolling", rollout_rolling={"bake_first": "30s"}, rollout_analysis=ANALYSIS, rollout_on_interrupt="abort")
+    del site.release["rollout_canary"]
+    run = site.start("rollout", "2")
+    with ended(run):
+        site.until_look(run)
+        run.send_all(signal.SIGINT)
+        stopped = run.end(40)
+    assert site.record["outcome"] == "interrupted" and site.record["back"], stopped.text
+    assert [event["outcome"] for event in site.events("outcome")] == ["interrupted"]
+    [command] = typed(stopped.text, "resume")
+    assert not typed(stopped.text, "abort"), stopped.text
+    done = paste(site, command)
+    assert done.outcome == "aborted" and site.versions == {"s1": "1", "s2": "1", "c1": "", "c2": ""}, done.text

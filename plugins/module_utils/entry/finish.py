@@ -61,8 +61,7 @@ def close(current: Run, *, counted: bool) -> Ended:
     reason = record.reason
     if outcome is Outcome.PROMOTED and not reason:
         watched = _watched(current)
-        limits = "its limits" if len(watched) == 1 else "their limits"
-        reason = f"{record.release.version} serves every request" + (f"; {', '.join(watched)} stayed within {limits}" if watched else "")
+        reason = f"{record.release.version} serves every request" + (f"; {', '.join(watched)} stayed within limits" if watched else "")
     away = sorted(member.name for members in record.routes.members.values() for member in members if member.ramp == 0)
     if away:
         reason = "; ".join(filter(None, [reason, f"out of rotation: {', '.join(away)}"]))

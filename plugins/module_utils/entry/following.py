@@ -106,7 +106,8 @@ def ending_lines(record: Record, spec: Mapping[str, Any], outcome: Outcome, reas
     """How it ended in one line, and below it what to type."""
     place = "" if outcome.final or record.position >= len(record.steps) else \
         f" at step {record.position + 1} of {len(record.steps)} ({record.steps[record.position].name})"
-    home = "stable carries 100 %" if record.back and record.routes.weight(record.plan.stable) == FULL else ""
+    apart = record.plan.candidate != record.plan.stable  # else hosts that were not taken back yet are in it
+    home = "stable carries 100 %" if record.back and apart and record.routes.weight(record.plan.stable) == FULL else ""
     said = "; ".join(filter(None, [reason, home, hurt]))
     words, _tone = outcome_words(outcome.value)
     return [f"{record.name} {record.release.version}: {words}{place}" + (f": {said}" if said else ""),

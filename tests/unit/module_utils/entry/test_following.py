@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shlex
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,11 @@ from ansible_collections.progressive.delivery.plugins.module_utils.entry.followi
 SPEC: dict[str, Any] = {"arguments": ["-i", "my hosts.yml", "-e", "@shop.resume.yml"], "left_out": ["rollout_version", "region"]}
 
 
+def at(back: bool = False, stuck: bool = False, promoted: bool = False) -> Any:
+    """As much of a record as the words need."""
+    return SimpleNamespace(back=back, stuck=stuck, promoted=promoted)
+
+
 def test_commands_bring_the_arguments_quoted_for_a_shell() -> None:
     typed = commands(SPEC)
     assert typed["resume_command"] == "ansible-playbook progressive.delivery.resume -i 'my hosts.yml' -e @shop.resume.yml"
@@ -23,21 +29,22 @@ def test_commands_bring_the_arguments_quoted_for_a_shell() -> None:
 
 
 @pytest.mark.parametrize("outcome, more, playbooks", [
-    (Outcome.PAUSED, {}, ["promote", "abort"]), (Outcome.INTERRUPTED, {}, ["resume", "abort"]), (Outcome.INTERRUPTED, {"back": True}, ["resume"]),
-    (Outcome.HELD, {}, ["resume", "abort"]), (Outcome.SUPERSEDED, {}, ["rollout"]), (Outcome.ABORTED, {}, ["status"]),
-    (Outcome.PARTIAL, {}, ["status"]), (Outcome.PARTIAL, {"back": True, "stuck": True}, ["abort"]), (Outcome.PROMOTED, {}, []),
+    (Outcome.PAUSED, {}, ["promote", "abort"]), (Outcome.HELD, {}, ["resume", "abort"]), (Outcome.INTERRUPTED, {}, ["resume", "abort"]),
+    (Outcome.INTERRUPTED, {"back": True}, ["resume"]), (Outcome.INTERRUPTED, {"promoted": True}, ["resume"]), (Outcome.SUPERSEDED, {}, ["rollout"]),
+    (Outcome.ABORTED, {}, ["status"]), (Outcome.PARTIAL, {}, ["status"]), (Outcome.PARTIAL, {"back": True, "stuck": True}, ["abort"]),
+    (Outcome.PROMOTED, {}, []),
 ])
 def test_each_outcome_has_its_playbooks(outcome: Outcome, more: dict[str, bool], playbooks: list[str]) -> None:
-    lines = [line for line in next_lines(outcome, SPEC, **more) if "ansible-playbook" in line]
+    lines = [line for line in next_lines(outcome, at(**more), SPEC) if "ansible-playbook" in line]
     assert [line.split("progressive.delivery.")[1].split()[0] for line in lines] == playbooks
     assert all(line.endswith(" -i 'my hosts.yml' -e @shop.resume.yml") for line in lines)
 
 
 def test_what_was_given_as_a_value_is_named_where_it_is_needed() -> None:
-    assert next_lines(Outcome.PAUSED, SPEC)[-1] == "with the -e values of this run: region", "the record knows the version"
-    assert next_lines(Outcome.SUPERSEDED, SPEC)[-1] == "with the -e values of this run: rollout_version, region", "the newer version it does not"
-    assert next_lines(Outcome.PROMOTED, SPEC) == []
-    assert len(next_lines(Outcome.PAUSED, {**SPEC, "left_out": ["rollout_version"]})) == 2
+    assert next_lines(Outcome.PAUSED, at(), SPEC)[-1] == "with the -e values of this run: region", "the record knows the version"
+    assert next_lines(Outcome.SUPERSEDED, at(), SPEC)[-1] == "with the -e values of this run: rollout_version, region", "the newer version it does not"
+    assert next_lines(Outcome.PROMOTED, at(), SPEC) == []
+    assert len(next_lines(Outcome.PAUSED, at(), {**SPEC, "left_out": ["rollout_version"]})) == 2
 
 
 @pytest.mark.parametrize("asked, good", [
