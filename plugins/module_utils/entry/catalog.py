@@ -17,6 +17,7 @@ from ..metrics.web import WebProvider
 from ..routers.envoy import EnvoyRouter
 from ..routers.haproxy import HaproxyRouter
 from ..routers.memory import MemoryRouter
+from ..routers.service import ServiceRouter
 from ..stores.file import FileStore
 from ..stores.memory import MemoryStore
 from ..workloads.memory import MemoryWorkload
@@ -26,6 +27,7 @@ ROUTERS: dict[str, Any] = {
     "envoy": EnvoyRouter,
     "haproxy": HaproxyRouter,
     "memory": MemoryRouter,
+    "service": ServiceRouter,
 }
 
 PROVIDERS: dict[str, Any] = {

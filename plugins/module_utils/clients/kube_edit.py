@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changing one object of a cluster: only our fields, only if nobody else changed it meanwhile, and nothing when nothing differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..core.errors import ConfigError, Conflict
+from .kube import MANAGER, Kube
+from .kube_resources import Resource
+
+Manifest = Mapping[str, Any]
+
+TRIES = 5
+"""How often an object is read again when somebody else was faster."""
+
+
+def found(kube: Kube, resource: Resource, name: str, namespace: str = "") -> dict[str, Any]:
+    """The object. Raises ConfigError when there is none."""
+    manifest = kube.get(resource, name, namespace)
+    if manifest is None:
+        place = namespace or kube.namespace
+        raise ConfigError(f"there is no {resource.kind} {name} in namespace {place}", where=kube.where,
+                          do=f"See what there is: kubectl -n {place} get {resource.plural}")
+    return manifest
+
+
+def change(kube: Kube, resource: Resource, name: str, edit: Callable[[Manifest], Manifest], namespace: str = "") -> bool:
+    """Make the object what ``edit`` says of it; whether that was a change. Raises Conflict when others change it all the time."""
+    for attempt in range(1, TRIES + 1):
+        manifest = found(kube, resource, name, namespace)
+        body = merge_patch(manifest, edit(manifest))
+        if not body:
+            return False
+        body["metadata"] = {**body.get("metadata", {}), "resourceVersion": manifest["metadata"]["resourceVersion"]}
+        try:
+            kube.patch(resource, name, body, namespace)
+            return True
+        except Conflict:
+            if attempt == TRIES:
+                raise
+    return False
+
+
+def merge_patch(before: Manifest, after: Manifest) -> dict[str, Any]:
+    """The smallest JSON merge patch (RFC 7396) from one to the other; lists are replaced as a whole."""
+    patch: dict[str, Any] = {name: None for name in before if name not in after}
+    for name, value in after.items():
+        old = before.get(name)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            inner = merge_patch(old, value)
+            if inner:
+                patch[name] = inner
+        elif name not in before or old != value:
+            patch[name] = value
+    return patch
+
+
+def changed_by(manifest: Manifest, *path: str) -> str:
+    """`` (last changed by kubectl-edit at 2026-01-02T03:04:05Z)`` where somebody else wrote the field last, else nothing."""
+    writers = [entry for entry in manifest["metadata"].get("managedFields") or () if _holds(entry.get("fieldsV1") or {}, path)]
+    last = max(writers, key=lambda entry: str(entry.get("time", "")), default=None)
+    if last is None or last.get("manager") == MANAGER:
+        return ""
+    return f" (last changed by {last.get('manager')} at {last.get('time')})"
+
+
+def _holds(fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    inner: Any = fields
+    for name in path:
+        inner = inner.get(f"f:{name}")
+        if inner is None:
+            return False
+    return True

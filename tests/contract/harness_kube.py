@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The router contract's harnesses over a Kubernetes API that is only a dict, with the few controllers that routers look at. What a harness is: README.md."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Optional
+
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, ENDPOINTSLICES, PODS, SERVICES, Resource
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability
+from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
+from ansible_collections.progressive.delivery.plugins.module_utils.routers.service import ServiceRouter
+from ansible_collections.progressive.delivery.tests.unit.kube_fake import FakeKube
+
+COLORS = {"stable": "blue", "canary": "green"}
+
+
+class FakeCluster(FakeKube):
+    """Every Deployment has the Pods it wants at once, all ready, and every Service its endpoints."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Callable[[], None] = lambda: None
+        """Called after each write."""
+
+    def list(self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "") -> list[dict[str, Any]]:
+        if resource == PODS:
+            self._be(PODS, [pod for deployment in super().list(DEPLOYMENTS) for pod in _pods(deployment)])
+        if resource == ENDPOINTSLICES:
+            self._be(ENDPOINTSLICES, [self._slice(service) for service in super().list(SERVICES)])
+        return super().list(resource, namespace, labels, fields)
+
+    def patch(self, *args: Any, **more: Any) -> dict[str, Any]:
+        done = super().patch(*args, **more)
+        self.seen()
+        return done
+
+    def endpoints(self, service: str) -> list[str]:
+        [found] = [piece for piece in self.list(ENDPOINTSLICES) if piece["metadata"]["name"] == service]
+        return [endpoint["targetRef"]["name"] for endpoint in found["endpoints"]]
+
+    def _slice(self, service: Mapping[str, Any]) -> dict[str, Any]:
+        name = service["metadata"]["name"]
+        pods = self.list(PODS, labels=",".join(f"{label}={value}" for label, value in service["spec"]["selector"].items()))
+        endpoints = [{"conditions": {"ready": True}, "targetRef": {"kind": "Pod", "name": pod["metadata"]["name"]}} for pod in pods]
+        return {"metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}}, "endpoints": endpoints}
+
+    def _be(self, resource: Resource, bodies: list[dict[str, Any]]) -> None:
+        self.objects = {key: body for key, body in self.objects.items() if key[0] != str(resource)}
+        for body in bodies:
+            self.put(resource, body)
+
+
+def _pods(deployment: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    name, template = deployment["metadata"]["name"], deployment["spec"]["template"]
+    for index in range(deployment["spec"]["replicas"]):
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        yield {"metadata": {"name": f"{name}-{index}", "labels": template["metadata"]["labels"]}, "status": ready}
+
+
+def deployment(slot: str, replicas: int) -> dict[str, Any]:
+    labels = {"app": "shop", "color": COLORS[slot]}
+    container = {"name": "app", "image": "registry.test/app:1"}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}}}
+    return {"metadata": {"name": f"shop-{slot}"}, "spec": spec}
+
+
+def service(name: str, **labels: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"selector": {"app": "shop", **labels}, "ports": [{"port": 80, "targetPort": 8080}]}}
+
+
+class ServiceHarness:
+    LACKS = frozenset(Capability) - {Capability.PREVIEW}
+    replicas: Mapping[str, int] = {"stable": 2, "canary": 2}
+    services: Mapping[str, Mapping[str, str]] = {"shop": {"color": "blue"}, "shop-preview": {"color": "green"}}
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.kube = FakeCluster()
+        for slot, replicas in self.replicas.items():
+            self.kube.put(DEPLOYMENTS, deployment(slot, replicas))
+        for name, labels in self.services.items():
+            self.kube.put(SERVICES, service(name, **labels))
+
+    def router(self) -> Any:
+        return self.made(self.kube)
+
+    def dead(self) -> Any:
+        kube = FakeKube()
+        kube.before = _refuse
+        return self.made(kube)
+
+    def made(self, kube: FakeKube) -> Any:
+        raw = {"name": "shop", "preview": "shop-preview", "workload": {"deployment": {slot: f"shop-{slot}" for slot in COLORS}}}
+        return ServiceRouter.from_options(validate(raw, ServiceRouter.OPTIONS, "service"), {}, kube)
+
+    def writes(self) -> int:
+        return len(self.kube.writes)
+
+    @contextlib.contextmanager
+    def totals(self) -> Iterator[list[float]]:
+        seen: list[float] = []
+        self.kube.seen = lambda: seen.append(float(len(self.kube.endpoints("shop"))))
+        yield seen
+
+    def requests(self, count: int) -> Optional[collections.Counter[str]]:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+def _refuse(verb: str, resource: Resource, name: str) -> None:
+    raise Unavailable("the API server does not answer", where="the fake cluster")
