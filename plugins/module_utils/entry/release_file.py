@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..clients.kube import KUBE_OPTIONS
 from ..core.errors import ConfigError, unknown
 from ..core.health import HEALTH_OPTIONS, parse
 from ..core.metric import analysis_options
@@ -17,6 +18,7 @@ from ..core.options import Option, Options, check, one_key
 from ..core.strategies.compile import HOOK_POINTS, STRATEGIES
 from ..core.units import duration, show_duration, shown
 from .catalog import PROVIDERS, ROUTERS, STORES, WORKLOADS, family
+from .shared import completed
 
 HOOK: Options = {
     "name": Option("str", "What to call it in the plan and the report.", required=True),
@@ -130,6 +132,7 @@ SPEC: Options = {
     "rollout_previous_version": Option("str", "The version that runs now, where neither the record nor version_from knows it."),
     "rollout_strategy": Option("str", "How to ship it.", default="canary", choices=tuple(sorted({*STRATEGIES} - {*PLAN_ONLY})), more_choices=PLAN_ONLY),
     "rollout_workload": Option("dict", "What runs the service.", required=True, options=family(WORKLOADS), one_of=True),
+    "rollout_kubernetes": Option("dict", "What the Kubernetes adapters of this file have in common.", default={}, options=KUBE_OPTIONS),
     "rollout_router": Option("dict", "What splits its traffic.", options=family(ROUTERS), one_of=True),
     "rollout_steps": Option("list", "The steps of a canary, or the tests before a blue-green switch.", elements="dict"),
     "rollout_canary": Option("dict", "Options of the canary strategy.", options=CANARY, default={}),
@@ -231,7 +234,7 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
     for index, name in enumerate(result["report"].get("formats", ())):
         if name not in FORMATS:
             raise unknown("format", name, FORMATS, where=f"rollout_report.formats[{index}]")
-    return result
+    return completed(result, store_given="rollout_store" in given)
 
 
 def _bounded(value: Any, where: str) -> None:
