@@ -88,7 +88,7 @@ class FakeKube:
         return copy.deepcopy(self.objects.get(self._key(resource, name, namespace)))
 
     def list(self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "") -> list[dict[str, Any]]:
-        self._allow("list", resource, "", namespace)
+        self._allow("list", resource, None, namespace)
         place = namespace or self.namespace
         found = [body for (plural, where, _name), body in sorted(self.objects.items()) if plural == str(resource) and where in ("", place)]
         return [copy.deepcopy(body) for body in found if _labelled(body, labels) and _fielded(body, fields)]
@@ -109,6 +109,8 @@ class FakeKube:
     def replace(self, resource: Resource, body: Mapping[str, Any], namespace: str = "", dry_run: bool = False) -> dict[str, Any]:
         name = body["metadata"]["name"]
         self._allow("update", resource, name, namespace)
+        if self._key(resource, name, namespace) not in self.objects:
+            raise changed(Request("update", resource, namespace or self.namespace, name), "it was deleted meanwhile")
         key, current = self._current(resource, name, namespace)
         self._compare(resource, key, current, body["metadata"].get("resourceVersion", ""))
         wanted = {**copy.deepcopy(dict(body)), "apiVersion": resource.api, "kind": resource.kind}
@@ -150,7 +152,7 @@ class FakeKube:
             yield self.put(resource, state)
 
     def allowed(self, resource: Resource, verb: str, namespace: str = "", name: str = "", subresource: str = "") -> bool:
-        self._allow("create", ACCESS_REVIEWS, "", "")
+        self._allow("create", ACCESS_REVIEWS, None, "")
         plural = f"{resource.plural}/{subresource}" if subresource else resource.plural
         return (verb, plural) not in self._forbidden
 
@@ -173,10 +175,11 @@ class FakeKube:
     def _key(self, resource: Resource, name: str, namespace: str) -> Key:
         return str(resource), (namespace or self.namespace) if resource.namespaced else "", name
 
-    def _allow(self, verb: str, resource: Resource, name: str, namespace: str, subresource: str = "") -> None:
+    def _allow(self, verb: str, resource: Resource, given: Optional[str], namespace: str, subresource: str = "") -> None:
+        resource.path(namespace or self.namespace, given, subresource)
+        name = given or ""
         if verb in ("get", "list", "watch"):
             self.reads.append((verb, resource.plural, name))
-        resource.path(namespace or self.namespace, name, subresource)
         self.before(verb, resource, name)
         if resource in self._absent:
             raise no_such_resource(Request(verb, resource), self.where)

@@ -123,12 +123,7 @@ class Kube:
         """The object, read from the quorum, never from a cache; None when it is not there."""
         asked = self._asked("get", resource, namespace, name)
         answer = self._send(_Call("GET", resource.path(asked.namespace, name)))
-        if answer.status == 404:
-            refused = refusal(asked, 404, answer.body, self.where)
-            if isinstance(refused, NoSuchResource):
-                raise refused
-            return None
-        return self._object(asked, answer)
+        return None if self._missing(asked, answer) else self._object(asked, answer)
 
     def list(self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "") -> list[dict[str, Any]]:
         """Every object that fits the selectors; pages are followed. Each has its kind, as if it had been read alone."""
@@ -173,10 +168,7 @@ class Kube:
         """Whether it was there. ``body`` holds DeleteOptions, such as preconditions and propagationPolicy."""
         asked = self._asked("delete", resource, namespace, name)
         answer = self._send(_Call("DELETE", resource.path(asked.namespace, name), _json(body, asked) if body else b""))
-        if answer.status == 404:
-            return False
-        self._object(asked, answer)
-        return True
+        return not self._missing(asked, answer) and bool(self._object(asked, answer))
 
     def watch(self, resource: Resource, name: str, since: str, seconds: float, namespace: str = "") -> Iterator[dict[str, Any]]:
         """The object each time it changes after the resourceVersion ``since``, also when it is deleted.
@@ -194,8 +186,10 @@ class Kube:
         link = Link(self._login.server, self._poll)
         try:
             head = self._begin(link, call)
+            if head.status == 410:
+                return
             if head.status >= 400:
-                raise self._refused(asked, self._whole(link, head, self._login.credentials.proof()))
+                raise self._refused(asked, self._whole(link, head))
             for line in link.lines(head, seconds):
                 event = _event(line)
                 if event is None or (event["type"] == "ERROR" and event["object"].get("code") in (404, 410)):
@@ -237,18 +231,18 @@ class Kube:
 
     def _send(self, call: _Call) -> Answer:
         """The answer, after all that may be repeated was. Raises Unavailable when there is none."""
-        until, pause, renew = self._clock.now() + BUDGET, PAUSES[0], False
+        until, pause, renewed = self._clock.now() + BUDGET, PAUSES[0], False
+        proof = self._login.credentials.proof()
         for tries in range(1, TRIES + 2):
-            proof = self._login.credentials.proof(renew)
             answer: Optional[Answer] = None
             try:
                 with self._lock:
-                    answer = self._whole(self._link, self._link.send(call.method, call.path, self._headers(call), call.body, proof, call.timeout), proof)
+                    answer = self._whole(self._link, self._link.send(call.method, call.path, self._headers(call), call.body, proof, call.timeout))
             except Broken as error:
                 failure, again = self._unreachable(error), call.safe or not error.sent
             else:
-                if answer.status == 401 and not renew:
-                    renew = True
+                if answer.status == 401 and not renewed:
+                    proof, renewed = self._login.credentials.proof(renew=True), True
                     continue
                 again = not call.plain and (answer.status == BUSY or (answer.status in PASSING and call.safe))
             pause = min(PAUSES[1], random.uniform(PAUSES[0], pause * 3))
@@ -271,10 +265,9 @@ class Kube:
             raise self._unreachable(error) from None
         return head
 
-    def _whole(self, link: Link, head: http.client.HTTPResponse, proof: Proof) -> Answer:
+    @staticmethod
+    def _whole(link: Link, head: http.client.HTTPResponse) -> Answer:
         body = link.read(head, MAX_BYTES)
-        if head.status >= 400:  # whatever of it is quoted, our secrets are not in it
-            body = proof.hide(body.decode("utf-8", "replace")).encode()
         return Answer(head.status, {name.lower(): value for name, value in head.getheaders()}, body)
 
     def _headers(self, call: _Call) -> Sequence[tuple[str, str]]:
@@ -293,14 +286,25 @@ class Kube:
             raise Unavailable(f"the answer ({answer.status}) is no Kubernetes object", where=self.where, do=do)
         return found
 
+    def _missing(self, asked: Request, answer: Answer) -> bool:
+        """Whether the object is not there. Raises NoSuchResource when its whole API is not."""
+        if answer.status != 404:
+            return False
+        refused = self._refused(asked, answer)
+        if isinstance(refused, NoSuchResource):
+            raise refused
+        return True
+
     def _refused(self, asked: Request, answer: Answer) -> DeliveryError:
+        proof = self._login.credentials.proof()
         if answer.status == 401:
-            return self._unknown(self._login.credentials.proof())
+            return self._unknown(proof)
         if answer.status == BUSY:
             wait = _retry_after(answer)
             later = f" and asks to wait {wait:g} s" if wait else ""
             return Unavailable(f"the API server has too much to do{later}", where=self.where, do="Try again later; others may be flooding it.")
-        return refusal(asked, answer.status, answer.body, self.where)
+        body = proof.hide(answer.body.decode("utf-8", "replace"))  # whatever of it is quoted, our secrets are not in it
+        return refusal(asked, answer.status, body, self.where)
 
     def _unknown(self, proof: Proof) -> Unavailable:
         """The server does not know us. It may be its own passing trouble with a token's issuer, so this is no ConfigError."""

@@ -79,7 +79,7 @@ def changed(asked: Request, message: str = "") -> Conflict:
     return Conflict(message or "somebody else changed it meanwhile", where=asked.object)
 
 
-def refusal(asked: Request, status: int, body: bytes, where: str) -> DeliveryError:
+def refusal(asked: Request, status: int, body: str, where: str) -> DeliveryError:
     """The error for an answer of 400 and more, but 401 and those that are tried again."""
     said = _status(body)
     message, reason = _text(said.get("message")), str(said.get("reason") or "")
@@ -96,15 +96,17 @@ def refusal(asked: Request, status: int, body: bytes, where: str) -> DeliveryErr
     return ConfigError(f"{asked.verb} {asked.object} was refused ({status}): {message or 'without a message'}", where=where)
 
 
-def _missing(asked: Request, said: Mapping[str, Any], where: str) -> ConfigError:
+def _missing(asked: Request, said: Mapping[str, Any], where: str) -> DeliveryError:
     details = said.get("details")
     kind = details.get("kind") if isinstance(details, Mapping) else ""
+    if kind and asked.verb == "update":
+        return changed(asked, "it was deleted meanwhile")
     if kind == "namespaces" and asked.resource.plural != "namespaces":
         return ConfigError(f"there is no namespace {asked.namespace}", where=where, do=f"Make it: kubectl create namespace {asked.namespace}")
     return absent(asked, where) if kind else no_such_resource(asked, where)
 
 
-def _status(body: bytes) -> Mapping[str, Any]:
+def _status(body: str) -> Mapping[str, Any]:
     """The Status object of an answer; empty when it has none."""
     try:
         said = json.loads(body)

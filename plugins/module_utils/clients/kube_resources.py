@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Optional
 from urllib.parse import quote
 
 from ..core.errors import ConfigError
@@ -35,13 +36,13 @@ class Resource:
         """As kubectl and RBAC messages name it: ``deployments.apps``."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
-    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The path of the collection, of one object, or of its subresource. Raises ConfigError for what cannot be a name."""
+    def path(self, namespace: str = "", name: Optional[str] = None, subresource: str = "") -> str:
+        """The path of the collection, of one object, or of its subresource. Raises ConfigError for what cannot be a name, as an empty one."""
         parts = ["apis" if self.group else "api", *self.api.split("/")]
         if self.namespaced and namespace:
             parts += ["namespaces", _segment(namespace, "namespace")]
         parts.append(self.plural)
-        if name:
+        if name is not None:
             parts.append(_segment(name, f"name of a {self.kind}"))
         if subresource:
             parts.append(_segment(subresource, "subresource"))
