@@ -157,6 +157,16 @@ class Record:
         return routes_at(self.plan, self.position)
 
     @property
+    def versions(self) -> dict[str, str]:
+        """By slot, the version in it as far as it is known; while a release runs, what the slot is about to hold."""
+        found = dict(self.slots)
+        if self.running and self.plan.candidate != self.plan.stable:
+            found.update({self.plan.stable: self.plan.previous, self.plan.candidate: self.plan.version})
+        if self.stable is not None:
+            found[self.stable.slot] = self.stable.version
+        return found
+
+    @property
     def running(self) -> bool:
         return self.outcome is None or not self.outcome.final
 

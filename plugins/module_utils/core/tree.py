@@ -139,6 +139,9 @@ def _row_lines(row: Row, label: str, column: int, width: int) -> list[list[Span]
 
 
 def _what_next(view: View) -> list[list[Span]]:
+    if view.going_back:
+        # What is left of the plan will not come, and it cannot be stopped by going back.
+        return [[(f"  going back to {view.release.previous or 'stable'}", "quiet")]]
     parts = []
     if view.next_look is not None:
         parts.append(f"next look in {max(1, round(view.next_look))} s")
@@ -153,12 +156,12 @@ def _ending(view: View, width: int) -> list[list[Span]]:
     outcome = view.outcome
     if outcome is None:
         return []
-    _words, tone = wording.outcome_words(outcome.outcome)
+    _words, tone = view.standing
     glyph = {"good": "\u2714", "bad": "\u2718"}.get(tone, "\u25cf")
     lines = [[(text, tone)] for text in _wrapped(f"{glyph} {view.sentence}", width)]
     done = []
     if outcome.stable_after is not None:
-        done.append(f"stable carries 100 % again after {wording.took(outcome.stable_after)} (measured)")
+        done.append(f"{view.release.previous or 'stable'} carries 100 % again after {wording.took(outcome.stable_after)} (measured)")
     done.append(wording.hurt(outcome.requests_failed, outcome.requests_total))
     if outcome.kept:
         done.append(f"left running for a look: {wording.names(outcome.kept)}")

@@ -13,6 +13,7 @@ from ..core.codec import encode
 from ..core.lease import read as read_lease
 from ..core.ports import StateStore
 from ..core.record import Outcome, Record
+from ..core.report import wording
 from . import build
 from .context import Context
 from .following import command, next_lines
@@ -65,7 +66,8 @@ def _gate_line(gate: gates.Gate, now: float) -> str:
 def _status_lines(spec: Mapping[str, Any], record: Optional[Record], lease: Any, routes: Any, context: Context, gate: Optional[gates.Gate]) -> list[str]:
     lines: list[str] = []
     if routes is not None:
-        shares = ", ".join(f"{track} {float(weight):g} %" for track, weight in routes.weights.items())
+        versions = record.versions if record is not None else {}
+        shares = ", ".join(f"{wording.slot(track, versions.get(track, ''))} {float(weight):g} %" for track, weight in routes.weights.items())
         lines.append(f"{spec['name']}: traffic now: {shares}")
     if record is None:
         return [*lines, f"{spec['name']}: no release was ever recorded"]
@@ -75,7 +77,7 @@ def _status_lines(spec: Mapping[str, Any], record: Optional[Record], lease: Any,
                  + (f": {record.reason}" if record.reason else ""))
     if record.stable:
         good = ", ".join(entry.version for entry in record.good) or "none yet"
-        lines.append(f"stable: {record.stable.version or 'unknown version'} in slot {record.stable.slot}; good: {good}")
+        lines.append(f"stable: {record.stable.version or 'unknown version'} (slot {record.stable.slot}); good: {good}")
     if lease.holder:
         lines.append(f"held by {lease}")
     elif record.outcome is None:

@@ -86,7 +86,7 @@ def _page(seen: View, room: Room) -> str:
 def _badge(seen: View) -> tuple[str, str]:
     if not seen.journal.events:
         return "nothing recorded", "quiet"
-    return wording.outcome_words(seen.outcome.outcome if seen.outcome else "")
+    return seen.standing
 
 
 def _header(seen: View, words: str, tone: str) -> str:
@@ -137,7 +137,7 @@ def _facts(seen: View) -> str:
     facts = [
         ("Started (UTC)", wording.clock(journal.started), wording.date(journal.started)),
         ("Took" if outcome else "So far", wording.took(journal.ended - journal.started), f"until {wording.clock(journal.ended)}"),
-        ("Highest share", show_percent(seen.highest), f"of the requests to {seen.candidate}") if seen.highest or journal.all(j.Share) else None,
+        ("Highest share", show_percent(seen.highest), f"of the requests to {seen.slot(seen.candidate)}") if seen.highest or journal.all(j.Share) else None,
     ]
     if outcome and outcome.requests_failed is not None:
         total = outcome.requests_total
@@ -146,7 +146,7 @@ def _facts(seen: View) -> str:
     elif outcome:
         facts.append(("Requests hurt", "\u2013", "not counted"))
     if outcome and outcome.stable_after is not None:
-        facts.append(("Stable carries all again", f"after {wording.took(outcome.stable_after)}", "measured from the fault"))
+        facts.append((f"{seen.release.previous or 'Stable'} carries all again", f"after {wording.took(outcome.stable_after)}", "measured from the fault"))
     cells = (f"<div><dt>{text(name)}</dt><dd>{text(value)}<small>{text(more)}</small></dd></div>" for name, value, more in filter(None, facts))
     return f'<dl class="facts">{"".join(cells)}</dl>'
 

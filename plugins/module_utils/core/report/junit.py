@@ -52,7 +52,7 @@ def cases(seen: View) -> list[Case]:
     """The cases of steps, then those of metrics, then that of the outcome where it is needed."""
     found = _steps(seen) + [_metric(seen, name, looks) for name, looks in metrics(seen).items()]
     outcome = seen.outcome
-    bad = outcome is not None and wording.outcome_words(outcome.outcome)[1] == wording.BAD
+    bad = outcome is not None and seen.standing[1] == wording.BAD
     if outcome is not None and bad and not any(case.result in ("failure", "error") for case in found):
         found.append(Case("release", outcome.outcome, 0.0, "failure", outcome.outcome, seen.sentence))
     if not found:

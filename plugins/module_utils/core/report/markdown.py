@@ -22,7 +22,7 @@ def render(journal: j.Journal) -> str:
     """The summary. Text of the journal cannot become markup: what Markdown or HTML would read is escaped."""
     seen = view(journal)
     release, outcome = seen.release, seen.outcome
-    words, tone = wording.outcome_words(outcome.outcome if outcome else "")
+    words, tone = seen.standing
     glyph = {"good": "\u2714", "bad": "\u2718"}.get(tone, "\u25cf")
     title = " ".join(filter(None, [release.name or "release", wording.versions(release)]))
     if not journal.events:
@@ -30,7 +30,7 @@ def render(journal: j.Journal) -> str:
     place = f" at {seen.position}" if outcome and seen.position and tone != wording.GOOD else ""
     lines = [f"### {glyph} {_plain(title)}: {_plain(words + place)}"]
     reason = (outcome.reason if outcome else "") or (seen.fault.reason if seen.fault else "")
-    lines += ["", _plain(reason)] if reason else []
+    lines += ["", _paragraph(reason)] if reason else []
     if seen.rows:
         lines += ["", "| step | asked | measured | seen | took |", "|:--|--:|--:|:--|--:|"]
         lines += [_row(row) for row in _chosen(list(seen.rows))]
@@ -42,7 +42,9 @@ def render(journal: j.Journal) -> str:
 def _totals(seen: View) -> list[str]:
     outcome = seen.outcome
     hurt = wording.hurt(outcome.requests_failed, outcome.requests_total) if outcome else ""
-    back = f"stable carried 100 % again after {wording.took(outcome.stable_after)}" if outcome and outcome.stable_after is not None else ""
+    back = ""
+    if outcome and outcome.stable_after is not None:
+        back = f"{seen.release.previous or 'stable'} carried 100 % again after {wording.took(outcome.stable_after)}"
     return [f"took {wording.took(seen.journal.ended - seen.journal.started)}", hurt, back, seen.release.strategy, seen.begin.router]
 
 
@@ -73,13 +75,23 @@ def _row(row: Row | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is: punctuation with a meaning is escaped, angle brackets and ampersands are entities."""
-    shown = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~#!@$])", r"\\\1", shown)
+    """Text that Markdown shows as it is. Only what would be read as markup is escaped: people read the source, too."""
+    shown = re.sub(r"&(?=#?\w+;)", "&amp;", text)
+    shown = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", shown)
+    return re.sub(r"[\\`*\[|~]|\](?=[(\[:])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", shown)
+
+
+def _paragraph(text: str) -> str:
+    """The same at the beginning of a line, where more has a meaning: headings, quotes, lists, rules."""
+    return re.sub(r"^(\d*)([#>+=.)-])", r"\1\\\2", _plain(text))
 
 
 def _command(item: str) -> str:
-    """A command as code; a sentence as text."""
-    if item.startswith("ansible-") and "`" not in item:
-        return f"`{item}`"
-    return _plain(item.replace("`", '"'))
+    """A sentence as text, and a command in it as code: what back quotes mark, or all from the program's name on."""
+    if "`" not in item:
+        before, name, rest = item.partition("ansible-")
+        return f"{_plain(before)}`{name}{rest}`" if name else _plain(item)
+    parts = item.split("`")
+    if len(parts) % 2 == 0:  # one mark without its other half
+        return _plain(item)
+    return "".join(f"`{part}`" if index % 2 and part.strip() else _plain(part) for index, part in enumerate(parts))

@@ -188,7 +188,8 @@ def _events(seen: View, most: int) -> str:
         return ""
     lines = [json.dumps(item.raw, ensure_ascii=True, default=str)[:600] for item in events[:most]]
     more = f"\n... and {len(events) - most} more, in the data" if len(events) > most else ""
-    told = wording.plural(len(events), "event") + f", without {wording.plural(len(seen.journal.all(j.Look)), 'look')}"
+    looks = len(seen.journal.all(j.Look))
+    told = wording.plural(len(events), "event") + (f", besides {wording.plural(looks, 'look')}" if looks else "")
     return _details("Events", told, f"<pre>{text_lines(lines)}{more}</pre>", "card screen")
 
 

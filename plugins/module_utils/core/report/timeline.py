@@ -49,8 +49,8 @@ def timeline(view: View, points: int) -> str:
     body += _fault(view, scale)
     body += _marks(journal, scale)
     body += _strip(view, scale)
-    words = f"{view.sentence}. {_moves(journal, tracks)}"
-    return svg.figure("tl", HEIGHT, f"Share of requests of {', '.join(tracks)} over time", words, body)
+    words = f"{view.sentence}. {_moves(view, tracks)}"
+    return svg.figure("tl", HEIGHT, f"Share of requests of {', '.join(map(view.slot, tracks))} over time", words, body)
 
 
 def _tracks(view: View) -> list[str]:
@@ -151,7 +151,7 @@ def _fault(view: View, scale: svg.Axis) -> list[str]:
         return body
     x = scale.x(view.fault.at)
     body.append(svg.line(x, TOP - 14, x, BOTTOM, "fault", f"{wording.clock(view.fault.at)} {view.fault.reason or 'failed'}"))
-    ended = wording.outcome_words(view.outcome.outcome)[0] if view.outcome else "failed"
+    ended = view.standing[0] if view.outcome else "failed"
     words = f"{view.fault.metric} failed"[:40] if view.fault.metric else ended
     left = x > svg.WIDTH * 0.8
     body.append(svg.label(x - 14 if left else x + 14, TOP + 10, words, "bad-text", "end" if left else "start"))
@@ -197,9 +197,9 @@ def _strip(view: View, scale: svg.Axis) -> list[str]:
     return body
 
 
-def _moves(journal: j.Journal, tracks: list[str]) -> str:
+def _moves(view: View, tracks: list[str]) -> str:
     told = []
     for track in tracks:
-        moves = ", ".join(f"{show_percent(percent)} at {wording.clock(at)}" for at, percent, _words in changes(journal, track)[:30])
-        told.append(f"{track} was asked to carry {moves}." if moves else f"No weights were changed for {track}.")
+        moves = ", ".join(f"{show_percent(percent)} at {wording.clock(at)}" for at, percent, _words in changes(view.journal, track)[:30])
+        told.append(f"{view.slot(track)} was asked to carry {moves}." if moves else f"No weights were changed for {view.slot(track)}.")
     return " ".join(told)

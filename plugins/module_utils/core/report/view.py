@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Optional, TypeVar
 
+from ..strategies.compile import IN_PLACE
 from ..units import show_percent
+from . import ends, wording
 from . import journal as j
-from . import wording
 
 T = TypeVar("T")
 FINISHED = ("done", "skipped")
@@ -46,16 +47,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What first went wrong, when, and at which step."""
-
-    at: float
-    reason: str
-    step: Optional[int] = None
-    metric: str = ""
-
-
-@dataclass(frozen=True)
 class View:
     """All that the terminal, JUnit and Markdown show. ``now`` is the time the view is for: the last event's, unless told."""
 
@@ -65,7 +56,7 @@ class View:
     candidate: str
     now: float
     outcome: Optional[j.Outcome] = None
-    fault: Optional[Fault] = None
+    fault: Optional[ends.Fault] = None
     highest: float = 0.0
     next_look: Optional[float] = None
     left: Optional[float] = None
@@ -82,6 +73,27 @@ class View:
         return next((row for row in self.rows if row.state in ("current", "failed")), None)
 
     @property
+    def standing(self) -> tuple[str, str]:
+        """How it ended, in words, and the tone of that."""
+        return ends.standing(self.journal)
+
+    @property
+    def as_asked(self) -> bool:
+        """Whether somebody wanted to go back, and it did."""
+        return ends.as_asked(self.journal)
+
+    @property
+    def going_back(self) -> bool:
+        """Whether the way back is being walked."""
+        return ends.going_back(self.journal)
+
+    def slot(self, name: str) -> str:
+        """A slot with the version in it first, since after a swap the slot called canary is stable: ``2.4.1 (slot canary)``."""
+        if self.release.strategy in IN_PLACE:
+            return name
+        return wording.slot(name, self.release.version if name == self.candidate else self.release.previous)
+
+    @property
     def position(self) -> str:
         """Where the release stands or ended: ``20 %`` once the candidate had traffic, else the step's name."""
         if self.highest > 0:
@@ -91,8 +103,13 @@ class View:
     @property
     def sentence(self) -> str:
         """``rolled back at 20 %: the reason``."""
-        words, _tone = wording.outcome_words(self.outcome.outcome if self.outcome else "")
+        words, _tone = self.standing
         reason = self.outcome.reason if self.outcome else ""
+        if self.as_asked:
+            # The reason begins with where it went, and says who asked.
+            return f"rolled {reason}" if reason.startswith("back to ") else f"rolled back to {self.release.version}, as asked"
+        if self.going_back:
+            return f"going back to {self.release.previous or 'stable'}" + (f": {self.fault.reason}" if self.fault and self.fault.reason else "")
         if self.outcome and self.outcome.outcome in ("promoted", "unchanged", "invalid", "busy", "superseded"):
             place = ""
         else:
@@ -116,7 +133,7 @@ def view(journal: j.Journal, *, now: float | None = None, resume_command: str = 
     moment = journal.ended if now is None else now
     candidate = track(journal)
     plan = begin.steps or _from_steps(journal)
-    fault = _fault(journal)
+    fault = ends.fault(journal)
     rows = [_row(journal, step, candidate, outcome, fault, moment) for step in plan]
     rows = [row for row, step in zip(rows, plan) if step.kind not in TIDYING or row.state == "failed"]
     rows = _deployed(journal, plan) + _merged(rows)
@@ -158,25 +175,10 @@ def _of(events: Iterable[T], step: int) -> list[T]:
     return [item for item in events if getattr(item, "step", None) == step]
 
 
-def _fault(journal: j.Journal) -> Fault | None:
-    """The first failed verdict or step. An errored or inconclusive verdict is one when nothing failed and the release did not go on."""
-    for item in journal.current:
-        known = item.known
-        if isinstance(known, j.Decided) and known.phase == "failed":
-            return Fault(known.at, known.reason, known.step, known.metric)
-        if isinstance(known, j.Step) and known.status == "failed":
-            return Fault(known.at, known.reason, known.step)
-    if journal.outcome and wording.outcome_words(journal.outcome.outcome)[1] == wording.BAD:
-        for verdict in reversed(journal.all(j.Decided)):
-            if verdict.phase in ("error", "inconclusive"):
-                return Fault(verdict.at, verdict.reason, verdict.step, verdict.metric)
-    return None
-
-
-def _row(journal: j.Journal, step: j.PlannedStep, candidate: str, outcome: j.Outcome | None, fault: Fault | None, now: float) -> Row:
+def _row(journal: j.Journal, step: j.PlannedStep, candidate: str, outcome: j.Outcome | None, fault: ends.Fault | None, now: float) -> Row:
     events = _of(journal.all(j.Step), step.index)
     state = {"started": "current", "done": "done", "failed": "failed", "skipped": "skipped"}.get(events[-1].status if events else "", "todo")
-    ended_badly = outcome is not None and wording.outcome_words(outcome.outcome)[1] == wording.BAD
+    ended_badly = outcome is not None and ends.standing(journal)[1] == wording.BAD
     if state == "current" and (ended_badly or (fault and fault.step == step.index)):
         state = "failed"
     started = next((item.at for item in events if item.status == "started"), None)

@@ -166,6 +166,11 @@ def short(identity: str) -> str:
     return bare if len(bare) <= 10 else f"{bare[:4]}\u2026{bare[-2:]}"
 
 
+def slot(name: str, version: str) -> str:
+    """``2.4.1 (slot canary)``: a slot's name alone reads as a role, and roles swap."""
+    return f"{version} (slot {name})" if version else f"slot {name}"
+
+
 def clock(at: float) -> str:
     """``08:12:04`` UTC."""
     return _utc(at).strftime("%H:%M:%S")

@@ -16,6 +16,7 @@ from ...core.health import HEALTH_OPTIONS
 from ...core.model import FULL, Progress
 from ...core.options import Option, Options, check
 from ...core.poll import PollResult
+from ...core.report import wording
 from ...core.target import Target, targets_from
 from ...core.units import count_or_percent, duration, show_percent
 from .. import build
@@ -126,7 +127,8 @@ def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:
         tracks = {name: tuple(names) for name, names in (spec.get("hosts") or {}).items()} if record is None else tracks_of(record.routes, spec)
         weight = build.router(spec["router"], tracks, context).read().weight(slot)
         good = weight == FULL
-        findings.append(f"slot {slot} carries {show_percent(weight)}")
+        version = record.stable.version if record is not None and record.stable is not None else ""
+        findings.append(f"{wording.slot(slot, version)} carries {show_percent(weight)}")
     for name, options, targets in ((f"hosts of {slot}", spec.get("health"), targets_of(spec, hosts)),
                                    ("checks", spec["verify"].get("checks"), targets_from(spec["verify"].get("targets") or {}))):
         if options and targets:

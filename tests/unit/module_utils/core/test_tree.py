@@ -33,7 +33,7 @@ def test_a_running_release() -> None:
 def test_when_it_goes_wrong_the_reason_comes_first_then_what_was_done_then_what_to_do() -> None:
     assert t.outcome_lines(shown("rolled_back", report="reports/shop.html")) == [
         f"\u2718 rolled back at 20 %: {scenarios.REASON}",
-        "  stable carries 100 % again after 1.4 s (measured) \u00b7 21 users' requests failed, 0.2 % of all \u00b7 left running for a look: web5, web6",
+        "  2.4.0 carries 100 % again after 1.4 s (measured) \u00b7 21 users' requests failed, 0.2 % of all \u00b7 left running for a look: web5, web6",
         "  report: reports/shop.html",
         "  next: fix and run again, or `ansible-playbook progressive.delivery.status` for details",
     ]
@@ -89,3 +89,14 @@ def test_a_resumed_release_is_in_flight_again() -> None:
     events = scenarios.paused()
     view = from_events([*events, {**events[0], "at": "2026-03-04T09:00:00.000Z"}])
     assert t.outcome_lines(view) == []
+
+
+def test_a_release_that_goes_back_has_nothing_ahead_and_cannot_be_stopped_by_going_back() -> None:
+    lines = t.tree(shown("going_back"), False, True)
+    assert lines[-1] == "  going back to 2.4.0"
+    assert not [line for line in lines if "to go" in line or "stop:" in line or "next look" in line]
+
+
+def test_a_rollback_that_somebody_asked_for_is_a_success_and_one_that_failed_is_none() -> None:
+    assert t.outcome_lines(shown("wanted_rollback"))[0] == "\u2714 rolled back to 2.4.0, as ann asked"
+    assert t.outcome_lines(shown("failed_rollback"))[0] == "\u2718 rolled back at health: web1 does not answer"

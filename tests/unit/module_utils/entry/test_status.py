@@ -102,3 +102,11 @@ def test_check_mode_settles_nothing(tmp_path: Path) -> None:
     service.clock.advance(3601)
     _text, changed = status(service, check_mode=True)
     assert not changed and stored(service).decision is None
+
+
+def test_after_a_swap_slots_are_named_with_the_version_in_them(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.run("rollout", "2")
+    text, _changed = status(service)
+    assert "1 (slot stable) 100 %, 2 (slot canary) 0 %" in text  # nobody moved this router
+    assert "stable: 2 (slot canary); good: 1, 2" in text

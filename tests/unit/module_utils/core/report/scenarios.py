@@ -181,6 +181,40 @@ def rolled_back() -> list[dict[str, Any]]:
     )
 
 
+def going_back() -> list[dict[str, Any]]:
+    """As the checkpoint leaves it that turned the release back: the first step of the way back has begun."""
+    story = Story().begun()
+    story.start(3, "bake")
+    story.look(3, "failed", 0.063, REASON, n=318)
+    story.add("verdict", 0.1, step=3, metric="error-rate", phase="failed", reason=REASON)
+    story.add("step", step=3, name="bake", status="failed", reason=REASON)
+    story.start(len(STEPS), "all traffic to stable")
+    return story.events
+
+
+def wanted_rollback() -> list[dict[str, Any]]:
+    """After a swap: 2.4.1 is stable in the slot called canary, and somebody asked for 2.4.0, in the slot called stable."""
+    steps = [{"index": 0, "name": "switch", "kind": "weight", "weight": 100}, {"index": 1, "name": "promote", "kind": "promote", "weight": None}]
+    story = Story(steps=steps, version="2.4.0", previous="2.4.1", strategy="blue_green", purpose="rollback")
+    story.events[0]["candidate"] = "stable"
+    story.start(0, "switch")
+    before, after = {"canary": 100, "stable": 0}, {"canary": 0, "stable": 100}
+    story.add("write", step=0, target="haproxy lb1 backend shop", before={"weights": before}, after={"weights": after}, fence=9, seconds=0.01)
+    story.add("share", 1.5, step=0, asked=after, measured=after, requests=2100)
+    story.done(0, "switch", 1.6)
+    story.start(1, "promote")
+    story.done(1, "promote", 0.1)
+    return story.end("rolled_back", 10, "back to 2.4.0, as ann asked", requests_failed=0, requests_total=2500)
+
+
+def failed_rollback() -> list[dict[str, Any]]:
+    """A rollback that somebody asked for, and whose version was not well: it went back to what it should have left."""
+    story = Story(steps=[{"index": 0, "name": "health", "kind": "health", "weight": None}], version="2.4.0", previous="2.4.1", purpose="rollback")
+    story.start(0, "health")
+    story.add("step", step=0, name="health", status="failed", reason="web1 does not answer")
+    return story.end("rolled_back", 10, "web1 does not answer")
+
+
 def paused() -> list[dict[str, Any]]:
     story = Story().begun()
     story.bake(3)
@@ -242,4 +276,6 @@ def empty() -> list[dict[str, Any]]:
     return []
 
 
-SCENARIOS = {story.__name__: story for story in (promoted, rolled_back, paused, aborted, first_deploy, running, hostile, empty)}
+SCENARIOS = {story.__name__: story for story in (
+    promoted, rolled_back, going_back, wanted_rollback, failed_rollback, paused, aborted, first_deploy, running, hostile, empty,
+)}

@@ -175,3 +175,18 @@ def test_a_metric_whose_step_ended_early_is_inconclusive_not_successful() -> Non
     phase, reason = metric_chart.standing(seen, "p95", metric_chart.metrics(seen)["p95"])
     assert phase == "inconclusive"
     assert reason.startswith("ended early")
+
+
+def test_a_slot_is_named_with_the_version_in_it() -> None:
+    page = render(j.from_events(scenarios.wanted_rollback()))
+    assert "of the requests to 2.4.0 (slot stable)" in page
+    assert '<span class="badge big good">rolled back, as asked</span>' in page
+
+
+@pytest.mark.parametrize("looks, told", [(0, "3 events<"), (1, "3 events, besides 1 look<"), (2, "3 events, besides 2 looks<")])
+def test_events_are_counted_in_words(looks: int, told: str) -> None:
+    story = scenarios.Story()
+    story.start(0, "5 %")
+    for _index in range(looks):
+        story.add("look", step=0, metric="p95", value=1.0)
+    assert told in render(j.from_events(story.end("failed", 18)))

@@ -30,7 +30,7 @@ def test_the_counts_are_those_of_the_cases(name: str) -> None:
 
 @pytest.mark.parametrize("name", scenarios.SCENARIOS)
 def test_only_a_bad_end_fails(name: str) -> None:
-    assert bool(suite(name).findall("testcase/failure")) is (name in ("rolled_back", "aborted", "hostile"))
+    assert bool(suite(name).findall("testcase/failure")) is (name in ("rolled_back", "going_back", "failed_rollback", "aborted", "hostile"))
 
 
 def test_one_case_per_step_and_per_metric_and_the_failure_is_the_sentence() -> None:
@@ -58,6 +58,33 @@ def test_the_summary_is_short_and_holds_no_markup_of_the_journal(name: str) -> N
     assert len(text.splitlines()) <= 20
     assert "<script" not in text
     assert not re.search(r"(?<!\\)\]\(", text)
+
+
+def test_a_wanted_rollback_passes_and_one_that_failed_does_not() -> None:
+    assert [case for case in suite("wanted_rollback").iter("testcase") if len(case)] == []
+    assert suite("failed_rollback").find("testcase/failure") is not None
+    assert markdown.render(j.from_events(scenarios.wanted_rollback())).startswith("### \u2714 shop 2.4.1 \u2192 2.4.0: rolled back, as asked\n")
+
+
+@pytest.mark.parametrize("written, shown", [
+    ("look: ansible-playbook x.status -e @examples/shop.yml", "look: `ansible-playbook x.status -e @examples/shop.yml`"),
+    ("run `status` of a_b, then @ann", "run `status` of a_b, then @ann"),
+])
+def test_what_is_next_is_code_where_it_is_a_command(written: str, shown: str) -> None:
+    text = markdown.render(j.from_events(scenarios.Story().end("paused", 12, "", next=[written])))
+    assert text.splitlines()[-1] == f"Next: {shown}"
+
+
+@pytest.mark.parametrize("reason", ["5 % < 10 % & 3 > 2!", "my_service: $5 #7, user@host ~ no", "web1, web2 (2 of 3) = 66.7 %"])
+def test_what_markdown_leaves_alone_is_not_escaped(reason: str) -> None:
+    lines = markdown.render(j.from_events(scenarios.Story().end("failed", 18, reason))).splitlines()
+    assert lines[2] == reason.replace("~", "\\~")
+
+
+@pytest.mark.parametrize("reason", ["# big", "> quoted", "- item", "1. item", "*bold*", "_slanted_", "[x](y)", "<b>", "&lt;", "`code`", "a|b", "---", "~~no~~"])
+def test_what_markdown_would_read_is_escaped(reason: str) -> None:
+    line = markdown.render(j.from_events(scenarios.Story().end("failed", 18, reason))).splitlines()[2]
+    assert line != reason and line.replace("\\", "").replace("&lt;", "<").replace("&amp;", "&") in (reason, "<")
 
 
 def test_the_summary_of_a_rollback() -> None:
