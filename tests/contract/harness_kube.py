@@ -9,12 +9,15 @@ import collections
 import contextlib
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Optional
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, ENDPOINTSLICES, PODS, SERVICES, Resource
+from ansible_collections.progressive.delivery.plugins.module_utils.core.capacity import pods_by_ratio
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
-from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Observation, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
+from ansible_collections.progressive.delivery.plugins.module_utils.routers.replica_ratio import ReplicaRatioRouter
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.service import ServiceRouter
 from ansible_collections.progressive.delivery.tests.unit.kube_fake import FakeKube
 
@@ -35,6 +38,12 @@ class FakeCluster(FakeKube):
         if resource == ENDPOINTSLICES:
             self._be(ENDPOINTSLICES, [self._slice(service) for service in super().list(SERVICES)])
         return super().list(resource, namespace, labels, fields)
+
+    def get(self, resource: Resource, name: str, namespace: str = "") -> Optional[dict[str, Any]]:
+        found = super().get(resource, name, namespace)
+        if found is not None and resource == DEPLOYMENTS:
+            found["status"] = {"readyReplicas": found["spec"]["replicas"], "observedGeneration": found["metadata"]["generation"]}
+        return found
 
     def patch(self, *args: Any, **more: Any) -> dict[str, Any]:
         done = super().patch(*args, **more)
@@ -113,6 +122,38 @@ class ServiceHarness:
 
     def close(self) -> None:
         pass
+
+
+class CountedRouter(ReplicaRatioRouter):
+    """Is told how many Pods a share means, as a plan would."""
+
+    total = 1000
+
+    def write(self, want: Routes) -> None:
+        super().write(self._counted(want))
+
+    def observe(self, want: Routes) -> Observation:
+        return super().observe(self._counted(want))
+
+    def _counted(self, want: Routes) -> Routes:
+        canary, stable = pods_by_ratio(self.total, want.weight("canary"))
+        return replace(want, pods={"stable": stable, "canary": canary})
+
+
+class ReplicaRatioHarness(ServiceHarness):
+    LACKS = frozenset(Capability) - {Capability.WEIGHT, Capability.PODS}
+    replicas: Mapping[str, int] = {"stable": 1000, "canary": 0}
+    services: Mapping[str, Mapping[str, str]] = {}
+
+    def made(self, kube: FakeKube) -> Any:
+        raw = {"workload": {"deployment": {slot: f"shop-{slot}" for slot in COLORS}}}
+        return CountedRouter.from_options(validate(raw, ReplicaRatioRouter.OPTIONS, "replica_ratio"), {}, kube)
+
+    @contextlib.contextmanager
+    def totals(self) -> Iterator[list[float]]:
+        seen: list[float] = []
+        self.kube.seen = lambda: seen.append(float(sum(one["spec"]["replicas"] for one in self.kube.list(DEPLOYMENTS))))
+        yield seen
 
 
 def _refuse(verb: str, resource: Resource, name: str) -> None:

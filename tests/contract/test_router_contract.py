@@ -15,7 +15,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.ports im
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import difference, drained, settle
 from ansible_collections.progressive.delivery.tests.contract.harness_envoy import EnvoyFleetHarness, EnvoyHarness, EnvoyStaticHarness
 from ansible_collections.progressive.delivery.tests.contract.harness_haproxy import HaproxyFleetHarness, HaproxyHarness, HaproxyTcpHarness
-from ansible_collections.progressive.delivery.tests.contract.harness_kube import ServiceHarness
+from ansible_collections.progressive.delivery.tests.contract.harness_kube import ReplicaRatioHarness, ServiceHarness
 from ansible_collections.progressive.delivery.tests.contract.harness_memory import TRACKS, MemoryHarness
 
 HARNESSES = {
@@ -26,6 +26,7 @@ HARNESSES = {
     "envoy": EnvoyHarness,
     "envoy-static": EnvoyStaticHarness,
     "envoy-fleet": EnvoyFleetHarness,
+    "replica_ratio": ReplicaRatioHarness,
     "service": ServiceHarness,
 }
 SPLITS = [Fraction(text) for text in ("0", "1", "5", "33.3", "50", "66.7", "95", "99", "100", "20", "10", "80", "0")]

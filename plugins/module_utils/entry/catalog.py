@@ -17,6 +17,7 @@ from ..metrics.web import WebProvider
 from ..routers.envoy import EnvoyRouter
 from ..routers.haproxy import HaproxyRouter
 from ..routers.memory import MemoryRouter
+from ..routers.replica_ratio import ReplicaRatioRouter
 from ..routers.service import ServiceRouter
 from ..stores.file import FileStore
 from ..stores.memory import MemoryStore
@@ -27,6 +28,7 @@ ROUTERS: dict[str, Any] = {
     "envoy": EnvoyRouter,
     "haproxy": HaproxyRouter,
     "memory": MemoryRouter,
+    "replica_ratio": ReplicaRatioRouter,
     "service": ServiceRouter,
 }
 

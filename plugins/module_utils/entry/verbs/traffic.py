@@ -226,7 +226,7 @@ def _settled(router: TrafficRouter, want: Routes, limits: Limits, context: Conte
     if not first.applied:
         return Settlement(False, f"not confirmed after {show_duration(limits.propagation)}: {first.why}")
     if not measure:
-        return Settlement(True, "")
+        return Settlement(True, first.why)
     best = Settlement(True, "no requests seen", None, 0)
     begin = context.clock.now()
     while True:
