@@ -20,7 +20,10 @@ import pytest
 from ansible_collections.progressive.delivery.plugins.module_utils.clients import exposition
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import NoData, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Member, Mirror, Routes, Window
+from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import TRAFFIC, Kind, Plan, Step, apply, routes_at
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
+from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.brief import Brief
+from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.compile import compile_plan, way_back
 from ansible_collections.progressive.delivery.tests.integration.envoy_rig import Plane, until
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm, Server
 
@@ -73,6 +76,26 @@ def test_the_measured_share_follows_the_asked_one(plane: Plane) -> None:
         # Envoy splits at random: four standard deviations of a binomial share, one false alarm in 16,000.
         assert abs(seen["canary"] - 6 * canary) <= 4 * math.sqrt(600 * canary / 100 * (1 - canary / 100))
         assert measured.measured == {"stable": Fraction(100 * seen["stable"], 600), "canary": Fraction(100 * seen["canary"], 600)}
+
+
+def test_it_takes_every_share_that_a_plan_makes_while_hosts_move(farm: Farm, tmp_path: pathlib.Path) -> None:
+    thirds = {"stable": ("blue1", "blue2", "blue3"), "canary": ("green1",)}
+    plane = Plane(tmp_path / "envoy", farm, thirds, eds=True)
+    router = plane.router()
+
+    def carry_out(plan: Plan, routes: Routes, steps: tuple[Step, ...]) -> None:
+        for step in steps:
+            if step.kind in TRAFFIC:
+                routes = apply(routes, step, plan)
+                plane.put(router, routes)
+
+    try:
+        plan = compile_plan(Brief("canary", "2", thirds, previous="1", capabilities=router.capabilities, resolution=router.resolution))
+        carry_out(plan, plan.start, plan.steps)
+        middle = next(index for index, step in enumerate(plan.steps) if step.kind is Kind.WEIGHT and step.weight == 50)
+        carry_out(plan, routes_at(plan, middle), way_back(plan, middle))
+    finally:
+        plane.stop()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from .errors import ConfigError
 from .metric import Metric
 from .model import FULL, Routes
 from .plan import Kind, Plan, Step, apply
-from .shares import REACHED, Group, whole_weights
+from .shares import REACHED, Group, part, whole_weights
 from .units import show_duration, show_percent
 
 Lag = Callable[[Metric], float]
@@ -58,9 +58,9 @@ def check_shares(plan: Plan, resolution: int, asked: Collection[Fraction]) -> No
 def _missed(routes: Routes, wanted: Fraction, plan: Plan, resolution: int) -> str:
     if resolution <= 1:
         return "this router gives a track all or nothing"
-    if resolution % 100 == 0:
-        exact = (wanted * resolution / FULL).denominator == 1
-        return "" if exact else f"this router's weights come in steps of {show_percent(FULL / resolution)}"
+    least = part(resolution)
+    if least:
+        return "" if wanted % least == 0 else f"this router's weights come in steps of {show_percent(least)}"
     counts = {track: sum(1 for member in routes.members.get(track, ()) if member.ramp) or 1 for track in (plan.candidate, plan.stable)}
     weights, error = whole_weights([Group(track, routes.weight(track), 1, count) for track, count in counts.items()], resolution)
     if error <= REACHED:

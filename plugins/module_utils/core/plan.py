@@ -101,9 +101,9 @@ class Plan:
 
     ``stable`` and ``candidate`` are slot names: which slot carries the traffic at the start, and which receives the new version.
     ``start`` are the routes at the start, ``home`` the tracks as the inventory has them, ``full_load`` the number of
-    hosts or pods that carried all traffic; ``by_hosts``: versions are put on hosts, by the user's tasks. ``max_failed`` hosts may fail over
-    the whole run before ``on_failure`` (rollback_all, rollback_failed or hold) says what happens. ``after`` is the slot that is stable once
-    promoted.
+    hosts or pods that carried all traffic; ``resolution``: the router's, 0 when there is none; ``by_hosts``: versions are put on hosts, by
+    the user's tasks. ``max_failed`` hosts may fail over the whole run before ``on_failure`` (rollback_all, rollback_failed or hold) says what
+    happens. ``after`` is the slot that is stable once promoted.
     """
 
     strategy: str
@@ -116,6 +116,7 @@ class Plan:
     previous: str = ""
     home: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     full_load: int = 0
+    resolution: int = 0
     by_hosts: bool = True
     max_failed: int = 0
     on_failure: str = "rollback_all"

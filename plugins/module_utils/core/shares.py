@@ -28,6 +28,14 @@ class Group:
     count: int
 
 
+def part(resolution: int) -> Fraction:
+    """The least share of a router whose weights are parts of one whole, in percent: all others are whole numbers of it.
+
+    0 where there is no such thing: whole server weights (1 to 256) come near to any share, depending on the servers.
+    """
+    return FULL / resolution if resolution > 0 and resolution % 100 == 0 else Fraction(0)
+
+
 def reached(wanted: Fraction, live: Fraction) -> bool:
     """Whether ``live`` percent is as good as ``wanted``."""
     return (wanted == 0) == (live == 0) and abs(wanted - live) <= REACHED

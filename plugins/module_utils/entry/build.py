@@ -56,6 +56,12 @@ def local_store(options: Mapping[str, Any], name: str) -> StateStore:
     return made
 
 
+def by_hosts(spec: Mapping[str, Any]) -> bool:
+    """Whether the release's versions are put on hosts, in plays over a pool."""
+    [kind] = spec["workload"]
+    return bool(WORKLOADS[kind].by_hosts)
+
+
 def workload(spec: Mapping[str, Any]) -> ManagedWorkload:
     """The workload of a release that is changed through an API."""
     [(kind, options)] = spec["workload"].items()
@@ -99,12 +105,12 @@ def metrics(analysis: Optional[Mapping[str, Any]]) -> list[Metric]:
 
 
 def brief(spec: Mapping[str, Any], hosts: Tracks, *, live: str, previous: str, first: bool, by_hosts: bool, present: bool = False,
-          replicas: Optional[Mapping[str, int]] = None, capabilities: frozenset[Capability]) -> Brief:
+          replicas: Optional[Mapping[str, int]] = None, capabilities: frozenset[Capability], resolution: int = 0) -> Brief:
     """What the strategy gets to know, from a checked release file."""
     strategy = spec["strategy"]
     return Brief(
         strategy=strategy, version=spec["version"], home=hosts, live=live, previous=previous, first=first, present=present, capabilities=capabilities,
-        routed=bool(spec.get("router")), by_hosts=by_hosts, steps=step_specs(spec), options=_strategy_options(spec, strategy),
+        resolution=resolution, routed=bool(spec.get("router")), by_hosts=by_hosts, steps=step_specs(spec), options=_strategy_options(spec, strategy),
         replicas=replicas or {},
         hooks={point: tuple(hook(item, f"rollout_hooks.{point}[{index}]") for index, item in enumerate(items))
                for point, items in (spec.get("hooks") or {}).items()},

@@ -40,6 +40,7 @@ class Brief:
     ``home``: hosts per slot, as the inventory has them. ``live``: the slot that carries the traffic now. ``previous``:
     the version it runs ('' when unknown or when this is the first deploy). ``options``: the strategy's own, checked.
     ``present``: the spare slot holds the version already, so that it need not be deployed. ``replicas``: pods per slot, for workloads that have them.
+    ``resolution``: the router's.
     """
 
     strategy: str
@@ -50,6 +51,7 @@ class Brief:
     first: bool = False
     present: bool = False
     capabilities: frozenset[Capability] = frozenset()
+    resolution: int = 0
     routed: bool = True
     by_hosts: bool = True  # the version is put in place on hosts, by the user's tasks
     replicas: Mapping[str, int] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from ..capacity import carries, needed
 from ..errors import ConfigError
 from ..model import FULL, Capability
 from ..plan import Kind, Step
+from ..shares import part
 from ..units import show_percent
 from .brief import Brief, StepSpec
 from .transfer import Sides, move, short, transfer
@@ -49,7 +50,7 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
         result.append(Step(f"deploy {short(tuple(candidate_hosts))}", Kind.DEPLOY, hosts=tuple(candidate_hosts), track=spare, version=brief.version))
         if brief.health:
             result.append(Step(f"health {short(tuple(candidate_hosts))}", Kind.HEALTH, hosts=tuple(candidate_hosts), track=spare))
-    sides = Sides(receiver=candidate_hosts, giver=list(brief.home[live]), share=Fraction(0), full_load=full)
+    sides = Sides(receiver=candidate_hosts, giver=list(brief.home[live]), share=Fraction(0), full_load=full, part=part(brief.resolution))
     movable = [] if swap or not brief.moves else list(brief.home[live])
 
     def grow(target: Fraction) -> Iterator[Step]:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from ..errors import ConfigError, unknown
 from ..model import FULL, Capability, Member
 from ..plan import TRAFFIC, Kind, Plan, Step, apply, routes_at
+from ..shares import part
 from ..units import show_duration
 from . import ab_test, blue_green, canary, managed, recreate, rolling
 from .brief import Brief
@@ -70,8 +71,8 @@ def compile_plan(brief: Brief) -> Plan:
     candidate = brief.live if brief.strategy in IN_PLACE or brief.first else brief.spare
     plan = Plan(
         strategy=brief.strategy, version=brief.version, previous=brief.previous, stable=brief.live, candidate=candidate, after=after,
-        start=brief.start, steps=tuple(_with_hooks(brief, steps)), home=dict(brief.home), full_load=brief.full, by_hosts=brief.by_hosts,
-        max_failed=brief.options.get("max_failed", 0), on_failure=brief.options.get("on_failure", "rollback_all"),
+        start=brief.start, steps=tuple(_with_hooks(brief, steps)), home=dict(brief.home), full_load=brief.full, resolution=brief.resolution,
+        by_hosts=brief.by_hosts, max_failed=brief.options.get("max_failed", 0), on_failure=brief.options.get("on_failure", "rollback_all"),
     )
     if len(plan.steps) > MOST_STEPS:
         raise ConfigError(f"the plan has {len(plan.steps)} steps, more than {MOST_STEPS}", where="rollout_strategy",
@@ -139,7 +140,7 @@ def _back_to_stable(plan: Plan, position: int, begun: tuple[Step, ...], immediat
         if taken and plan.previous:
             steps.extend(move(tuple(taken), plan.stable, plan.previous, health=health))
     else:
-        sides = Sides(receiver=list(stable_hosts), giver=[*own, *taken], share=FULL - share, full_load=plan.full_load)
+        sides = Sides(receiver=list(stable_hosts), giver=[*own, *taken], share=FULL - share, full_load=plan.full_load, part=part(plan.resolution))
         movable = list(reversed(taken))
         steps.extend(transfer(sides, FULL, movable=movable, receiver_track=plan.stable, candidate_receives=False, version=plan.previous, health=health))
         if movable:

@@ -20,12 +20,16 @@ from ..units import show_percent
 
 @dataclass
 class Sides:
-    """Who serves: hosts of the receiving and the giving side, and the receiver's share in percent."""
+    """Who serves: hosts of the receiving and the giving side, and the receiver's share in percent.
+
+    ``part``: the least share that the router can split off, in percent; 0 when it can make any.
+    """
 
     receiver: list[str]
     giver: list[str]
     share: Fraction
     full_load: int
+    part: Fraction = Fraction(0)
 
 
 def transfer(sides: Sides, target: Fraction, *, movable: list[str], receiver_track: str, candidate_receives: bool, version: str,
@@ -35,7 +39,8 @@ def transfer(sides: Sides, target: Fraction, *, movable: list[str], receiver_tra
     Hosts leave the giver only as far as what remains of it still carries its share; the receiver's share grows only as far as
     its hosts carry it. When neither helps (only where there are no more hosts than the full load needs, so that none can be spared),
     one host at a time moves all the same, because standing still would be for ever: meanwhile the giver carries less than one
-    host's share too much. Its last host stays while requests go to it: there the receiver takes that share first.
+    host's share too much. Its last host stays while requests go to it: there the receiver takes that share first. What the router cannot split
+    off, always less than one part, stays with the giver and holds back no host.
     """
 
     def weight_step(share: Fraction) -> Step:
@@ -50,7 +55,8 @@ def transfer(sides: Sides, target: Fraction, *, movable: list[str], receiver_tra
         yield from move(hosts, receiver_track, version, health=health)
 
     while sides.share < target:
-        reachable = min(target, carries(len(sides.receiver), sides.full_load))
+        carried = carries(len(sides.receiver), sides.full_load)
+        reachable = min(target, carried - carried % sides.part if sides.part else carried)
         if reachable > sides.share:
             sides.share = reachable
             yield weight_step(reachable)
@@ -60,7 +66,7 @@ def transfer(sides: Sides, target: Fraction, *, movable: list[str], receiver_tra
             yield weight_step(target)
             break
         wanted = needed(target, sides.full_load) - len(sides.receiver)
-        spare = len(sides.giver) - needed(FULL - sides.share, sides.full_load)
+        spare = len(sides.giver) - needed(FULL - max(sides.share, min(target, carried)), sides.full_load)
         yield from take(max(1, min(wanted, spare)))
     missing = needed(target, sides.full_load) - len(sides.receiver)
     if target == FULL and movable and missing > 0:

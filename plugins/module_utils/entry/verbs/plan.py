@@ -134,7 +134,8 @@ def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str,
             spec["strategy"] = "rolling"
     first = previous == "none"
     made = build.brief(spec, hosts, live=live, previous="" if first else previous, first=first, by_hosts=by_hosts, present=present,
-                       replicas={name: track.replicas for name, track in tracks.items()}, capabilities=capabilities)
+                       replicas={name: track.replicas for name, track in tracks.items()}, capabilities=capabilities,
+                       resolution=router.resolution if router is not None else 0)
     plan = compile_plan(made)
     if router is not None:
         check_shares(plan, router.resolution, {item.weight for item in made.steps if item.weight is not None})

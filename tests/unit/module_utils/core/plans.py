@@ -14,6 +14,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.capacity
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import FULL, Capability, Condition, MatchRoute, Mirror
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import GateSpec, HookSpec, Kind, Step, apply
+from ansible_collections.progressive.delivery.plugins.module_utils.core.shares import part
 from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.brief import Brief, StepSpec
 from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.compile import HOOK_POINTS, IN_PLACE, compile_plan
 
@@ -101,6 +102,7 @@ def briefs(draw, strategies=("canary", "canary", "canary", "ab_test", "blue_gree
         steps=draw(step_specs()), options=options,
         hooks={point: (HookSpec(f"hook-{point}", tasks="x.yml"),) for point in draw(st.lists(st.sampled_from(HOOK_POINTS), unique=True, max_size=2))},
         health=draw(st.booleans()), watch=draw(st.booleans()), allow_overload=draw(st.integers(0, 7)) == 0,
+        resolution=draw(st.sampled_from([10000, 100, 256, 0])),
     )
 
 
@@ -128,8 +130,21 @@ class World:
             self._deploy(step)
         if step.kind is Kind.JOIN:
             assert not set(step.hosts) & set(self._stale(step)), f"{step.name}: joins {step.track} with another version"
+        before = self.routes
         self.routes = apply(self.routes, step, self.plan)
         self.check(step)
+        self._check_share(step, before)
+
+    def _check_share(self, step: Step, before) -> None:
+        """A share that the plan chose itself is one that the router can hold, and its receiver carries all of it."""
+        asked = {spec.weight for spec in self.brief.steps} | {self.brief.options.get("share")}
+        if step.kind is not Kind.WEIGHT or step.weight in asked:
+            return
+        if self.plan.resolution in (100, 10000):
+            assert (step.weight * self.plan.resolution / 100).denominator == 1, f"{step.name}: {step.weight} is no whole number of parts"
+        if self.brief.by_hosts and not self.overload and self.plan.home[self.plan.candidate] and self.brief.strategy not in IN_PLACE:
+            for track, weight in self.routes.weights.items():
+                assert weight <= before.weight(track) or weight <= carries(self.serving(track), self.plan.full_load), f"{step.name}: too much for {track}"
 
     def _stale(self, step):
         """Hosts that would join a track whose version they do not run; after a step that was half done anything may run there."""
@@ -176,7 +191,9 @@ class World:
         for track, weight in self.routes.weights.items():
             # With no canary host of its own no host can be spared: then, and only then, one side carries less than one host's share too much.
             most = carries(self.serving(track) + (1 if alone else 0), self.plan.full_load)
-            assert weight <= most, f"{told}: {track} takes {weight} and its {self.serving(track)} hosts carry {most}"
+            # What the router cannot split off stays where it is: less than one part.
+            over = weight - most
+            assert over <= 0 or over < part(self.plan.resolution), f"{told}: {track} takes {weight} and its {self.serving(track)} hosts carry {most}"
 
 
 def way_back_world(given: Brief, plan, position: int, *, half: bool, overload: bool) -> World:

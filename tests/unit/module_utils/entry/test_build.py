@@ -3,12 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
 from ansible_collections.progressive.delivery.plugins.module_utils.entry import build
+from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.service import GROUPS, Service
 
 
 def canary(**options):
@@ -78,3 +81,10 @@ def test_the_addresses_that_a_release_allows_hold_for_its_metrics(options):
     with pytest.raises(ConfigError, match=r"metrics\.example:\d+ are not allowed \(rollout_url_allow\)"):
         build.provider(options, {}, ("*.shop.example",)).query("{$.v}", window)
     build.provider(options, {}, ("metrics.example",))
+
+
+def test_the_plan_makes_shares_that_its_router_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GROUPS, "blue", ["s1", "s2", "s3"])
+    monkeypatch.setitem(GROUPS, "green", ["c1"])
+    service = Service(tmp_path)
+    assert [row["weight"] for row in service.plan("rollout", "2")["rows"] if row["kind"] == "weight"] == [5, 20, 33.33, 50, 66.66, 100]
