@@ -99,7 +99,7 @@ def _header(seen: View, words: str, tone: str) -> str:
     parts += [f'<p class="lead">{text(_lead(seen))}</p>', _facts(seen)]
     following = list(outcome.next) if outcome else []
     if not following and (outcome is None or outcome.outcome in wording.OPEN_OUTCOMES):
-        following = [command for command in (seen.resume_command, seen.abort_command) if command]
+        following = [command for command in (seen.resume_command, "" if seen.going_back else seen.abort_command) if command]
     if following:
         parts.append('<div class="next"><p>Next</p>' + "".join(f"<p>{_command(item)}</p>" for item in following[:8]) + "</div>")
     for item in seen.journal.earlier:

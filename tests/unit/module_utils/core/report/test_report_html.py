@@ -190,3 +190,9 @@ def test_events_are_counted_in_words(looks: int, told: str) -> None:
     for _index in range(looks):
         story.add("look", step=0, metric="p95", value=1.0)
     assert told in render(j.from_events(story.end("failed", 18)))
+
+
+def test_a_release_that_goes_back_can_be_resumed_and_not_aborted() -> None:
+    page = render(j.from_events(scenarios.going_back()))
+    assert scenarios.RESUME in page and f"<code>{scenarios.ABORT}</code>" not in page
+    assert '<span class="badge big warn">going back</span>' in page
