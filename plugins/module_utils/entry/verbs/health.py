@@ -16,6 +16,7 @@ from ...core.health import HEALTH_OPTIONS
 from ...core.model import FULL, Progress
 from ...core.options import Option, Options, check
 from ...core.poll import PollResult
+from ...core.record import Record
 from ...core.report import wording
 from ...core.target import Target, targets_from
 from ...core.units import count_or_percent, duration, show_percent
@@ -129,16 +130,36 @@ def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:
         good = weight == FULL
         version = record.stable.version if record is not None and record.stable is not None else ""
         findings.append(f"{wording.slot(slot, version)} carries {show_percent(weight)}")
-    for name, options, targets in ((f"hosts of {slot}", spec.get("health"), targets_of(spec, hosts)),
+    if build.by_hosts(spec):
+        targets = targets_of(spec, hosts)
+    else:
+        ready, told = _track(spec, record, slot)
+        good = good and ready
+        findings.append(told)
+        targets = _replicas(spec, slot)
+    for name, options, asked in ((f"hosts of {slot}", spec.get("health"), targets),
                                    ("checks", spec["verify"].get("checks"), targets_from(spec["verify"].get("targets") or {}))):
-        if options and targets:
+        if options and asked:
             wanted = parsed(options, name)
-            result = health.run(wanted, targets, prober(wanted, spec), context.clock)
+            result = health.run(wanted, asked, prober(wanted, spec), context.clock)
             good = good and result.healthy
             findings.append(f"{name}: {health.summary(wanted, result)}")
     text = "; ".join(findings) or "nothing to verify"
     context.say(f"{spec['name']}: verified: {text}" if good else f"{spec['name']}: NOT verified: {text}")
     return {"changed": False, "healthy": good, "summary": text}
+
+
+def _track(spec: Mapping[str, Any], record: Optional[Record], slot: str) -> tuple[bool, str]:
+    """Whether the track that is stable runs the stable version and is ready, and how that reads."""
+    workload = build.workload(spec)
+    look, track = workload.progress(slot), workload.read().get(slot)
+    wanted = record.stable.version if record is not None and record.stable is not None else ""
+    runs = track.version if track is not None else "nothing"
+    if not look.done:
+        return False, f"{slot} is not ready: {look.why}"
+    if wanted and runs != wanted:
+        return False, f"{slot} runs {runs}, not {wanted}"
+    return True, f"{look.ready} of {look.wanted} replicas ready"
 
 
 class _Stopped(Exception):
