@@ -13,7 +13,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional, Protocol
 
@@ -115,11 +115,11 @@ class ExecPlugin:
             do = "Use credentials that work without a person, such as a ServiceAccount's."
             raise Unsupported("the plugin wants to ask somebody", where=self._where, do=do)
         command = str(spec.get("command") or "")
-        self._command = [os.path.join(folder, command) if os.sep in command else command, *map(str, spec.get("args") or ())]
+        self._command = [os.path.join(folder, command) if os.sep in command else command, *(str(item) for item in _items(spec.get("args")))]
         self._hint = " ".join(str(spec.get("installHint") or "").split())[:400]
         info: dict[str, Any] = {"interactive": False, **({"cluster": dict(cluster)} if spec.get("provideClusterInfo") else {})}
         about = {"apiVersion": self._version, "kind": "ExecCredential", "spec": info}
-        self._env = {str(item.get("name")): str(item.get("value")) for item in spec.get("env") or ()}
+        self._env = {str(item.get("name")): str(item.get("value")) for item in _items(spec.get("env")) if isinstance(item, Mapping)}
         self._env["KUBERNETES_EXEC_INFO"] = json.dumps(about)
         self._id = json.dumps([self._command, self._env], sort_keys=True)
 
@@ -171,6 +171,10 @@ class ExecPlugin:
         if bool(cert) != bool(key) or not (token or cert):
             raise Unavailable("the plugin gave neither a token nor a certificate with its key", where=self._where)
         return Proof(bearer(token, self._where) if token else "", cert, key), until
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _timestamp(text: str) -> float:

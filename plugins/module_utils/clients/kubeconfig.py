@@ -61,7 +61,8 @@ def login(options: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> Lo
     if source is None and not given.get("host"):
         return _overridden(_pod(env), given, env)
     if source is None:
-        return _overridden(Login(Server(_url(given["host"]), _url(given["host"])), Fixed(Proof())), given, env)
+        url = _url(str(given["host"]))
+        return _overridden(Login(Server(url, url.rpartition("@")[2]), Fixed(Proof())), given, env)
     return _overridden(_from_context(source, given, env), given, env)
 
 
@@ -118,7 +119,7 @@ def _merged(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any
     for folder, document in documents:
         result["current-context"] = result["current-context"] or str(document.get("current-context") or "")
         for family in ("clusters", "users", "contexts"):
-            for item in document.get(family) or ():
+            for item in _items(document.get(family)):
                 inner = item.get(family[:-1]) if isinstance(item, Mapping) else None
                 if isinstance(inner, Mapping):
                     result[family].setdefault(str(item.get("name")), {**inner, "_folder": folder})
@@ -137,7 +138,7 @@ def _from_context(source: _Source, given: Mapping[str, Any], env: Mapping[str, s
     # What the options replace is not read: the file may name certificates that this machine does not have.
     server = Server(
         url=_url(str(given.get("host") or cluster.get("server") or "")),
-        where=f"{given.get('host') or cluster.get('server')} ({where})",
+        where=f"{_url(str(given.get('host') or cluster.get('server') or '')).rpartition('@')[2]} ({where})",
         ca_file="" if given.get("ca_cert") else _path(cluster, "certificate-authority"),
         ca_data="" if given.get("ca_cert") else _pem(cluster, "certificate-authority-data", where).decode("ascii", "replace"),
         name=str(cluster.get("tls-server-name") or ""),
@@ -146,7 +147,10 @@ def _from_context(source: _Source, given: Mapping[str, Any], env: Mapping[str, s
     )
     identified = given.get("api_key") or given.get("username") or given.get("client_cert")
     credentials = Fixed(Proof()) if identified else _credentials(user, cluster, source, name, where)
-    headers = _impersonation(str(user.get("as") or ""), user.get("as-groups") or (), str(user.get("as-uid") or ""), user.get("as-user-extra") or {})
+    extra = user.get("as-user-extra")
+    headers = _impersonation(
+        str(user.get("as") or ""), _items(user.get("as-groups")), str(user.get("as-uid") or ""), extra if isinstance(extra, Mapping) else {}
+    )
     return Login(server, credentials, str(context.get("namespace") or "default"), headers)
 
 
@@ -181,7 +185,7 @@ def _cluster_info(cluster: Mapping[str, Any], where: str) -> dict[str, Any]:
     authority = _pem(cluster, "certificate-authority-data", where) or _content(_path(cluster, "certificate-authority"))
     if authority:
         info["certificate-authority-data"] = base64.b64encode(authority).decode("ascii")
-    for extension in cluster.get("extensions") or ():
+    for extension in _items(cluster.get("extensions")):
         if isinstance(extension, Mapping) and extension.get("name") == "client.authentication.k8s.io/exec":
             info["config"] = extension.get("extension")
     return info
@@ -281,10 +285,15 @@ def _impersonation(user: str, groups: Sequence[str], uid: str, extra: Mapping[st
     headers = [("Impersonate-User", user), *(("Impersonate-Group", str(group)) for group in groups)]
     headers += [("Impersonate-Uid", uid)] if uid else []
     for key, values in extra.items():
-        headers += [(f"Impersonate-Extra-{urllib.parse.quote(str(key), safe='')}", str(value)) for value in values]
+        headers += [(f"Impersonate-Extra-{urllib.parse.quote(str(key), safe='')}", str(value)) for value in _items(values)]
     if any(not value.isprintable() or not (name + value).isascii() for name, value in headers):
         raise ConfigError("a user or group to impersonate holds a character that headers cannot hold", where="impersonate_user")
     return tuple(headers)
+
+
+def _items(value: Any) -> Sequence[Any]:
+    """A list as it is; nothing for whatever is none."""
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _path(entry: Mapping[str, Any], name: str) -> str:
@@ -305,7 +314,7 @@ def _content(path: str) -> bytes:
 def _pem(entry: Mapping[str, Any], name: str, where: str) -> bytes:
     """The bytes behind a ``-data`` field."""
     try:
-        return base64.b64decode(str(entry.get(name) or ""), validate=False)
+        return base64.b64decode("".join(str(entry.get(name) or "").split()), validate=True)
     except ValueError:
         raise ConfigError(f"{name} is not base64", where=where) from None
 
