@@ -158,7 +158,7 @@ def test_a_way_back_that_failed_is_tried_again_by_abort(site: Site) -> None:
     assert stuck.status != 0 and stuck.outcome == "partial", stuck.text
     world.write_text(json.dumps({**site.world, "faults": {}}))
     assert site.weights == {"stable": 80, "canary": 20}
-    assert "progressive.delivery.abort -e @" in site.run("status", "2").text
+    assert "progressive.delivery.abort -i " in site.run("status", "2").text
 
     done = site.run("abort", "2")
     assert (done.status, done.outcome) == (0, "aborted"), done.text
