@@ -130,14 +130,27 @@ def open_gate(
 
 
 def decide(store: StateStore, clock: Clock, name: str, decision: Decision) -> Gate:
-    """Store a decision. Raises Conflict naming the one that came first; ConfigError when it does not fit, or there is no such gate."""
+    """Store a decision; the gate with the one that holds: this, or the one that came first and says the same.
+
+    Raises Conflict naming the first one when that says something else; ConfigError when it does not fit, or there is no such gate.
+    """
     gate = _change(store, clock, name, lambda gate: decided(gate, decision, clock.time()))
-    if gate.decision != decision and gate.decision is not None:
-        first = gate.decision
-        if first.channel == "timeout":
-            raise Conflict(f"too late: it expired at {gate.expires} and took its on_timeout, {first.what}", where=f"gate {name}")
-        raise Conflict(f"already decided: {first.what} by {first.who} at {first.when} ({first.channel})", where=f"gate {name}")
+    _agree(gate, decision)
     return gate
+
+
+def check(gate: Gate, decision: Decision, now: float) -> None:
+    """Raises what :func:`decide` would. Nothing is stored."""
+    _agree(decided(gate, decision, now), decision)
+
+
+def _agree(gate: Gate, decision: Decision) -> None:
+    first = gate.decision
+    if first is None or first.what == decision.what:
+        return
+    if first.channel == "timeout":
+        raise Conflict(f"too late: it expired at {gate.expires} and took its on_timeout, {first.what}", where=f"gate {gate.name}")
+    raise Conflict(f"already decided: {first.what} by {first.who} at {first.when} ({first.channel})", where=f"gate {gate.name}")
 
 
 def settle(store: StateStore, clock: Clock, name: str) -> Gate:

@@ -16,7 +16,7 @@ from ..core import requests
 from ..core.advance import Result, Seen
 from ..core.codec import decode, encode
 from ..core.diff import changes
-from ..core.errors import ConfigError, DeliveryError
+from ..core.errors import ConfigError, Conflict, DeliveryError
 from ..core.lease import Busy, Session, acquire
 from ..core.lease import read as read_lease
 from ..core.plan import Kind, Plan, Step
@@ -25,7 +25,7 @@ from ..core.record import Good, Identity, Outcome, Record, Stable, closed
 from ..core.units import duration, iso
 from . import build
 from .context import Context
-from .following import commands, early_end, what_next
+from .following import command, commands, early_end, what_next
 from .hurt import counted
 from .run import Run
 from .stored import last_state, stored_record
@@ -169,7 +169,7 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
         # The rest of a way back that failed, and this time somebody asked for it. Where hosts were left behind it stays partial.
         current.record = replace(current.record, ending=Outcome.ABORTED, reason=f"{context.who} asked to go back once more")
     waiting = current.step if purpose == "promote" and (paused or crashed) and not record.back else None
-    if waiting is not None and waiting.kind not in DECIDED:
+    if waiting is not None and not _to_decide(current, waiting):
         waiting = None
     if waiting is not None:
         current.record = _behind(current.record, waiting, full=spec.get("promote_full", False))
@@ -207,12 +207,29 @@ def _behind(record: Record, waiting: Step, *, full: bool) -> Record:
     return replace(record, position=record.position + 1, intent=record.position + 1)
 
 
+def _to_decide(current: Run, waiting: Step) -> bool:
+    """Whether there is something to decide. Raises Conflict when the gate was decided otherwise, ConfigError when this person may not."""
+    if waiting.gate is None:
+        return waiting.kind in DECIDED
+    found = gates.find(current.store, waiting.gate.name, current.record.release.id)
+    if found is None:
+        return False  # a run that was killed did not come to open it
+    try:
+        gates.check(found, _promotion(current), current.context.clock.time())
+    except Conflict as first:
+        raise Conflict(first.what, where=first.where, do=f"Carry it out: {command('resume', current.spec)}") from None
+    return True
+
+
+def _promotion(current: Run) -> gates.Decision:
+    return gates.Decision(gates.PROMOTE, current.context.who, iso(current.context.clock.time()), "playbook", current.spec["digest"])
+
+
 def _decide(current: Run, waiting: Step, index: int) -> None:
     """Promote: leave the decision where the gate looks for it; of any other step that waits only the journal is told."""
     context = current.context
     if waiting.gate:
-        decision = gates.Decision(gates.PROMOTE, context.who, iso(context.clock.time()), "playbook", current.spec["digest"])
-        gates.decide(current.store, context.clock, waiting.gate.name, decision)
+        gates.decide(current.store, context.clock, waiting.gate.name, _promotion(current))
         return
     current.event("gate", step=index, name=waiting.name, decision="promoted", who=context.who, channel="playbook", digest=current.record.release.digest)
 

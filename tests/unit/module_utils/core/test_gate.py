@@ -14,6 +14,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict, Fenced, Interrupted, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.gate import (
     Decision,
+    check,
     decide,
     open_gate,
     prompt_text,
@@ -184,6 +185,33 @@ def test_a_decision_after_the_end_is_too_late_even_if_nobody_looked(store, clock
     with pytest.raises(Conflict, match="too late: it expired at 2027-01-15T08:10:00.000Z and took its on_timeout, abort"):
         decide(store, clock, "half", by())
     assert store.load("gates").value["half"]["decision"]["what"] == "abort"
+
+
+def test_who_decides_as_the_time_did_is_not_late(store, clock):
+    opened(store, clock, timeout=600, on_timeout="promote", require_other=True, starter="ann")
+    clock.sleep(601)
+    decision = decide(store, clock, "half", by()).decision
+    assert (decision.what, decision.channel) == ("promote", "timeout")
+    with pytest.raises(Conflict, match="took its on_timeout, promote"):
+        decide(store, clock, "half", by("bob", "abort"))
+
+
+def test_what_is_decided_already_is_decided(store, clock):
+    opened(store, clock)
+    decide(store, clock, "half", by("ann"))
+    assert decide(store, clock, "half", by("bob")).decision.who == "ann"
+    check(settle(store, clock, "half"), by("bob"), clock.time())
+    with pytest.raises(Conflict, match="already decided: promote by ann"):
+        check(settle(store, clock, "half"), by("bob", "abort"), clock.time())
+
+
+def test_a_check_stores_nothing(store, clock):
+    opened(store, clock, timeout=600)
+    before = store.load("gates")
+    check(settle(store, clock, "half"), by(), clock.time())
+    with pytest.raises(Conflict, match="too late"):
+        check(settle(store, clock, "half"), by(), clock.time() + 601)
+    assert store.load("gates") == before
 
 
 def test_a_gate_that_holds_waits_for_a_late_decision(store, clock):

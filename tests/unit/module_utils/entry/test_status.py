@@ -71,12 +71,36 @@ def test_a_gate_whose_time_is_over_takes_its_on_timeout(tmp_path: Path, what: st
     assert looked["decision"] == what
 
 
-def test_a_decision_after_the_time_is_too_late(tmp_path: Path) -> None:
+def test_a_decision_after_the_time_is_too_late_and_changes_nothing(tmp_path: Path) -> None:
     service, spec = at_the_gate(tmp_path)
     ended(service, spec)
     service.clock.advance(3601)
-    with pytest.raises(Conflict, match="too late"):
+    before = service.record
+    with pytest.raises(Conflict, match=r"too late: .* took its on_timeout, abort. Carry it out: ansible-playbook progressive.delivery.resume"):
         service.begin("promote")
+    assert service.record == before
+    resumed = service.begin("resume")
+    assert gate.run({"release": resumed["release"], "step": None, "wait": "exit"}, service.context())["decision"] == "abort"
+
+
+def test_a_promote_after_the_time_carries_out_what_the_time_decided(tmp_path: Path) -> None:
+    service, spec = at_the_gate(tmp_path, on_timeout="promote", require_other=True)
+    ended(service, spec)
+    service.clock.advance(3601)
+    promoted = service.begin("promote")
+    looked = gate.run({"release": promoted["release"], "step": None, "wait": "exit"}, service.context())
+    assert (looked["decision"], looked["channel"], looked["seen"]["result"]) == ("promote", "timeout", "done")
+
+
+def test_a_promote_before_the_gate_was_opened_goes_on_to_it(tmp_path: Path) -> None:
+    service = Service(tmp_path, rollout_steps=[{"set_weight": 20}, {"gate": {"name": "half"}}])
+    begun = service.begin("rollout", "2")
+    while service.next is not None and service.next.kind is not Kind.GATE:
+        service.step(begun)
+    service.store.documents.pop("lease")  # its holder is gone
+    promoted = service.begin("promote")
+    looked = gate.run({"release": promoted["release"], "step": None, "wait": "exit"}, service.context())
+    assert looked["seen"]["result"] == "paused"
 
 
 def test_one_that_holds_stays_open(tmp_path: Path) -> None:
