@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
-from ansible_collections.progressive.delivery.plugins.module_utils.core.options import argument_spec, documentation
+from ansible_collections.progressive.delivery.plugins.module_utils.core.options import argument_spec, documentation, validate
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog import PROVIDERS, ROUTERS, STORES, WORKLOADS
 from ansible_collections.progressive.delivery.tests.contract import test_metric_contract, test_router_contract, test_store_contract
+from ansible_collections.progressive.delivery.tests.unit.kube_controllers import RESOURCES, FakeControllers, manifest
 
 GROUPS = {"blue": ["b1", "b2"], "green": ["g1"], "empty": []}
 
@@ -26,7 +28,18 @@ def pool() -> Any:
     return WORKLOADS["pool"](WORKLOADS["pool"].slots({"stable": "blue", "canary": "green"}, GROUPS), {"b1": "1", "b2": "1", "g1": "2"}.__getitem__)
 
 
-MADE: Mapping[str, Callable[[], Any]] = {"memory": memory, "pool": pool}
+def kubernetes(kind: str) -> Any:
+    cluster = FakeControllers()
+    for name in ("blue", "green"):
+        cluster.put(RESOURCES[kind], manifest(kind, name, "registry.test/shop:1"))
+    options = validate({"stable": "blue", "canary": "green", "image": "registry.test/shop:${version}"}, WORKLOADS[kind].OPTIONS, kind)
+    return WORKLOADS[kind].from_options(options, "2", kube=cluster)
+
+
+MADE: Mapping[str, Callable[[], Any]] = {"memory": memory, "pool": pool, **{kind: partial(kubernetes, kind) for kind in RESOURCES}}
+MANAGED = sorted(kind for kind, adapter in WORKLOADS.items() if not adapter.by_hosts)
+NUMBERED = sorted({*MANAGED} - {"daemonset"})
+"""Those whose number of replicas can be chosen."""
 
 
 def covered(harnesses: Any) -> set[str]:
@@ -81,12 +94,26 @@ def test_groups_that_cannot_be_a_pool_are_refused(options: dict[str, str]) -> No
         WORKLOADS["pool"].slots(options, GROUPS)
 
 
-def test_what_memory_is_told_it_does() -> None:
-    made = memory()
-    made.deploy("canary", "2")
-    made.scale("canary", 5)
+@pytest.mark.parametrize("kind", MANAGED)
+def test_what_a_managed_workload_is_told_it_does_once(kind: str) -> None:
+    made = MADE[kind]()
+    assert made.deploy("canary", "2") and not made.deploy("canary", "2")
+    assert made.read()["canary"].version == "2" and made.read()["stable"].version == "1"
+    assert made.deploy("canary", "1") and made.read()["canary"].version == "1"
+    look = made.progress("canary")
+    assert look.done and not look.failed and look.why == "" and look.ready == look.wanted == made.read()["canary"].replicas
+    assert isinstance(made.addresses("stable"), Mapping)
+    with pytest.raises(ConfigError):
+        made.deploy("nobody", "2")
+
+
+@pytest.mark.parametrize("kind", NUMBERED)
+def test_replicas_are_absolute(kind: str) -> None:
+    made = MADE[kind]()
+    assert made.deploy("canary", "2", 3) and not made.deploy("canary", "2", 3)
+    assert made.scale("canary", 5) and not made.scale("canary", 5)
     assert (made.read()["canary"].version, made.read()["canary"].replicas) == ("2", 5)
     assert made.retire("canary") and not made.retire("canary")
-    assert made.read()["canary"].ready == 0
+    assert made.read()["canary"].replicas == made.read()["canary"].ready == 0 and made.progress("canary").done
     with pytest.raises(ConfigError):
         made.scale("nobody", 1)

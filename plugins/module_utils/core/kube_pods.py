@@ -71,7 +71,7 @@ def _container(pod: Pod, name: str, container: Mapping[str, Any], now: float) ->
         yield Trouble(name, text, restarts >= CRASHES, container["name"])
     elif reason and reason not in ("ContainerCreating", "PodInitializing"):
         yield Trouble(name, f"container {container['name']} of {name} cannot start ({reason}): {message}")
-    elif "running" in state and not container.get("ready") and now - _time(state["running"].get("startedAt")) > UNREADY_AFTER:
+    elif "running" in state and not container.get("ready") and now - time_of(state["running"].get("startedAt")) > UNREADY_AFTER:
         if container["name"] in {item["name"] for item in (pod.get("spec") or {}).get("containers") or ()}:
             yield Trouble(name, f"{name} runs and is not ready: {_probe(pod, container)}")
 
@@ -92,7 +92,7 @@ def _condition(pod: Pod, kind: str) -> Mapping[str, Any]:
     return next((item for item in found if item.get("type") == kind), {})
 
 
-def _time(stamp: object) -> float:
+def time_of(stamp: object) -> float:
     """Seconds since the epoch of a timestamp of the API server; for ever ahead when there is none."""
     try:
         return datetime.datetime.strptime(str(stamp), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc).timestamp()

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from .errors import ConfigError, unknown
 from .kube_config import renamed
@@ -65,6 +65,11 @@ def version_of(template: Manifest, container: str = "") -> str:
     image = str(main_container(template, container if container in names else "").get("image", ""))
     notes = (template.get("metadata") or {}).get("annotations") or {}
     return str(notes[VERSION]) if notes.get(IMAGE) == image and notes.get(VERSION) else tag(image)
+
+
+def int_or_string(bound: Union[int, str]) -> Union[int, str]:
+    """A number of Pods, or a percentage, as the API wants it: ``"1"`` is 1, ``"25%"`` stays."""
+    return int(bound) if str(bound).isdigit() else bound
 
 
 def filled(value: Any, version: str) -> Any:

@@ -21,8 +21,11 @@ from ..routers.replica_ratio import ReplicaRatioRouter
 from ..routers.service import ServiceRouter
 from ..stores.file import FileStore
 from ..stores.memory import MemoryStore
+from ..workloads.daemonset import DaemonSetWorkload
+from ..workloads.deployment import DeploymentWorkload
 from ..workloads.memory import MemoryWorkload
 from ..workloads.pool import PoolWorkload
+from ..workloads.statefulset import StatefulSetWorkload
 
 ROUTERS: dict[str, Any] = {
     "envoy": EnvoyRouter,
@@ -42,8 +45,11 @@ PROVIDERS: dict[str, Any] = {
 }
 
 WORKLOADS: dict[str, Any] = {
+    "daemonset": DaemonSetWorkload,
+    "deployment": DeploymentWorkload,
     "memory": MemoryWorkload,
     "pool": PoolWorkload,
+    "statefulset": StatefulSetWorkload,
 }
 
 STORES: dict[str, Any] = {
