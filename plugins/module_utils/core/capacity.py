@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Union
 
 from .errors import ConfigError
 from .model import FULL
 from .units import count_or_percent
 
-PRESETS = {"conservative": (0, 1), "balanced": ("25%", "25%"), "fast": ("50%", "50%")}
+PRESETS: Mapping[str, tuple[Union[int, str], Union[int, str]]] = {"conservative": (0, 1), "balanced": ("25%", "25%"), "fast": ("50%", "50%")}
 """(max_unavailable, max_surge) of a rolling update, by name."""
 
 

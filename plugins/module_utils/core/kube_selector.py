@@ -60,7 +60,7 @@ def sibling(manifest: Manifest, name: str, to: str) -> Optional[dict[str, Any]]:
 
 
 def _holds(term: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    name, operator, values = term["key"], term["operator"], term.get("values") or ()
+    name, operator, values = term["key"], str(term["operator"]), term.get("values") or ()
     if operator == "In":
         return labels.get(name) in values
     if operator == "NotIn":

@@ -312,6 +312,7 @@ def test_connection_options(server: ScriptedServer) -> None:
 
 def test_the_limit_of_the_release_holds_beside_the_providers_own() -> None:
     assert parse("http://shop.test/", ["*.test"], ["shop.*"]).host == "shop.test"
-    for own, release, option in ((["*.test"], ["other"], r"\(rollout_url_allow\)"), (["other"], ["shop.*"], r"\(url_allow\)"), ([], ["other"], "Allowed: other")):
+    refused = ((["*.test"], ["other"], r"\(rollout_url_allow\)"), (["other"], ["shop.*"], r"\(url_allow\)"), ([], ["other"], "Allowed: other"))
+    for own, release, option in refused:
         with pytest.raises(ConfigError, match=option):
             parse("http://shop.test/", own, release)

@@ -17,7 +17,6 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.codec im
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind, Plan, Step, apply, routes_at
-from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies import managed
 from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.brief import Brief, Scale, StepSpec
 from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.compile import compile_plan, lost, way_back
 
