@@ -21,7 +21,7 @@ from ..module_utils.core.fleet import Fleet
 from ..module_utils.core.model import Capability, Observation, Routes
 from ..module_utils.core.ports import StateStore, Stored, TrafficRouter
 from ..module_utils.entry import build
-from ..module_utils.entry.catalog import ON
+from ..module_utils.entry.catalog import ON, STORES
 from .host import Host
 
 
@@ -34,8 +34,9 @@ class Remote:
 
     def store(self, options: Mapping[str, Any], name: str) -> StateStore:
         """The store, on the host that its options name or on the one that coordinates."""
-        [(_kind, inner)] = options.items()
-        chosen = (inner or {}).get("host") or self._vars.get("rollout_coordinator") or "localhost"
+        [(kind, inner)] = options.items()
+        named = (inner or {}).get("host") if STORES[kind].on_one_host else ""  # else it is not an inventory host, if there is one
+        chosen = named or self._vars.get("rollout_coordinator") or "localhost"
         host = None if chosen == "localhost" else Host(self._action, self._vars, str(chosen))
         if host is None or is_here(host):
             return build.local_store(options, name)

@@ -20,6 +20,7 @@ from ..routers.memory import MemoryRouter
 from ..routers.replica_ratio import ReplicaRatioRouter
 from ..routers.service import ServiceRouter
 from ..stores.file import FileStore
+from ..stores.kubernetes import KubernetesStore
 from ..stores.memory import MemoryStore
 from ..workloads.daemonset import DaemonSetWorkload
 from ..workloads.deployment import DeploymentWorkload
@@ -54,6 +55,7 @@ WORKLOADS: dict[str, Any] = {
 
 STORES: dict[str, Any] = {
     "file": FileStore,
+    "kubernetes": KubernetesStore,
     "memory": MemoryStore,
 }
 
