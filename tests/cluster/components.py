@@ -28,7 +28,7 @@ from ansible_collections.progressive.delivery.tests.cluster.layout import (
     STATE,
 )
 
-SOCKET = "/run/containerd.sock"
+SOCKET = "/run/containerd/containerd.sock"  # where cAdvisor looks, too
 """As the node sees it; from the host it is below STATE."""
 ETCD = "http://127.0.0.1:2379"
 PKI = STATE / "pki"

@@ -16,6 +16,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import cluster
 import system
 from environments import CACHE, CHECKOUT, build, pins, pip_settings
 from run import Failed, Missing, Run
@@ -317,7 +318,8 @@ def packages(file: Path) -> set[str]:
 
 
 STAGES: dict[str, Callable[[Run], None]] = {
-    "sanity": sanity,  # the longest first
+    "cluster": cluster.stage,  # the longest first, on a machine that has to build the node
+    "sanity": sanity,
     "ruff": ruff,
     "licences": licences,
     "changelog": changelog,

@@ -16,22 +16,24 @@ from run import Failed, Run
 
 _once = threading.Lock()
 POLICY = Path("/usr/sbin/policy-rc.d")
+BRINGS = {"containernetworking-plugins": "/usr/lib/cni/bridge", "iproute2": "ip", "nftables": "nft"}
+"""What to look for, where a package brings no command of its own name."""
 
 
-def missing() -> list[str]:
-    """Packages of bindep.txt's "test" profile that are not here. Each brings a command of its own name."""
-    names = re.findall(r"^([\w.-]+) \[test\b", (CHECKOUT / "bindep.txt").read_text(encoding="utf-8"), re.MULTILINE)
+def missing(profile: str) -> list[str]:
+    """Packages of that profile in bindep.txt that are not here."""
+    names = re.findall(rf"^([\w.-]+) \[{profile}\b", (CHECKOUT / "bindep.txt").read_text(encoding="utf-8"), re.MULTILINE)
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-    return [name for name in names if not shutil.which(name, path=path)]
+    return [name for name in names if not shutil.which(BRINGS.get(name, name), path=path)]
 
 
-def require(run: Run) -> None:
-    """Have the packages here, or raise Failed with the one line that installs them."""
+def require(run: Run, profile: str = "test") -> None:
+    """Have the packages of a profile here, or raise Failed with the one line that installs them."""
     with _once:
-        names = missing()
+        names = missing(profile)
         if names and os.geteuid() == 0 and shutil.which("apt-get"):
             install(run, names)
-            names = missing()
+            names = missing(profile)
     if names:
         raise Failed(f"{', '.join(names)} not found. Install: apt-get install --no-install-recommends {' '.join(names)}")
 
