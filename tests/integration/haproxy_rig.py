@@ -77,16 +77,16 @@ class Farm:
 
         self._call(close(self.servers[name].listening))
 
-    def get(self, port: int, count: int = 1, headers: str = "") -> list[Hit]:
+    def get(self, port: int, count: int = 1, headers: str = "", host: str = "127.0.0.1") -> list[Hit]:
         """So many requests one after the other, each on a new connection."""
 
         async def one_by_one() -> list[Hit]:
-            return [await _request(port, headers) for _index in range(count)]
+            return [await _request(port, headers, host) for _index in range(count)]
 
         return self._call(one_by_one(), timeout=120)
 
-    def load(self, port: int, rate: float) -> Load:
-        return Load(self._loop, port, rate)
+    def load(self, port: int, rate: float, headers: str = "", host: str = "127.0.0.1") -> Load:
+        return Load(self._loop, port, rate, headers, host)
 
     def close(self) -> None:
         async def end() -> None:
@@ -123,9 +123,9 @@ class Farm:
 class Load:
     """Requests at a fixed rate whatever the answers do: ``with farm.load(port, 200) as load: ...``, then ``load.hits``."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, port: int, rate: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, port: int, rate: float, headers: str = "", host: str = "127.0.0.1") -> None:
         self.hits: list[Hit] = []
-        self._loop, self._port, self._rate = loop, port, rate
+        self._loop, self._port, self._rate, self._headers, self._host = loop, port, rate, headers, host
         self._running = False
 
     def __enter__(self) -> Load:
@@ -158,20 +158,21 @@ class Load:
             await asyncio.wait(open_, timeout=20)
 
     async def _one(self) -> None:
-        self.hits.append(await _request(self._port, ""))
+        self.hits.append(await _request(self._port, self._headers, self._host))
 
 
-async def _request(port: int, headers: str) -> Hit:
+async def _request(port: int, headers: str, host: str) -> Hit:
     sent = time.monotonic()
     status, server = 0, ""
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(host, port)
         try:
             writer.write(f"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n{headers}\r\n".encode())
             head = (await asyncio.wait_for(reader.read(), 15)).decode("latin-1")
             if " " in head:
                 status = int(head.split(" ", 2)[1])
-            server = next((line[10:] for line in head.split("\r\n") if line.lower().startswith("x-server: ")), "")
+            names = (line.partition(": ") for line in head.split("\r\n"))
+            server = next((value for name, _colon, value in names if name.lower() in ("x-server", "x-app-version")), "")
         finally:
             writer.close()
     except (OSError, asyncio.TimeoutError, ValueError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import ConfigError, unknown
+from ..core.kube_pods import is_ready
 from ..core.model import CANARY, STABLE
 from .kube import Kube
 from .kube_resources import DAEMONSETS, DEPLOYMENTS, ENDPOINTSLICES, PODS, STATEFULSETS, Resource
@@ -45,12 +46,7 @@ class Slots:
 
 def ready_pods(pods: Iterable[Mapping[str, Any]]) -> set[str]:
     """Names of those that are ready and not about to end."""
-    return {pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp") and _is_ready(pod)}
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(condition.get("type") == "Ready" and condition.get("status") == "True" for condition in conditions)
+    return {pod["metadata"]["name"] for pod in pods if is_ready(pod)}
 
 
 def ready_endpoints(kube: Kube, service: str, namespace: str = "") -> set[str]:
