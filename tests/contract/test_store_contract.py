@@ -9,16 +9,27 @@ import threading
 
 import pytest
 
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict
 from ansible_collections.progressive.delivery.plugins.module_utils.stores.file import FileStore
+from ansible_collections.progressive.delivery.plugins.module_utils.stores.kubernetes import KubernetesStore
 from ansible_collections.progressive.delivery.plugins.module_utils.stores.memory import MemoryStore
+from ansible_collections.progressive.delivery.tests.cluster import cluster as fixtures
+from ansible_collections.progressive.delivery.tests.unit.kube_fake import FakeKube
 
-STORES = ("file", "memory")
+STORES = ("file", "memory", "kubernetes", "kubernetes-fake")
+cluster, namespace = fixtures.cluster, fixtures.namespace
 
 
 @pytest.fixture(params=STORES)
 def open_store(request, tmp_path):
     """A function that opens the same state anew, as another process would."""
+    if request.param == "kubernetes":
+        place = request.getfixturevalue("namespace")
+        return lambda: KubernetesStore("shop", Kube.from_options({"kubeconfig": str(place.cluster.kubeconfig), "namespace": place.name}))
+    if request.param == "kubernetes-fake":
+        kube = FakeKube()
+        return lambda: KubernetesStore("shop", kube)
     if request.param == "memory":
         documents = {}
         return lambda: MemoryStore(documents)
@@ -42,7 +53,8 @@ def test_keys_are_apart(open_store):
     store.save("record", {"a": 1}, None)
     assert store.load("lease") is None
     store.save("lease", {"b": 2}, None)
-    assert store.load("record").value == {"a": 1}
+    store.save("gates", {"c": 3}, None)
+    assert [store.load(key).value for key in ("record", "lease", "gates")] == [{"a": 1}, {"b": 2}, {"c": 3}]
 
 
 def test_a_save_needs_the_current_token(open_store):

@@ -17,7 +17,7 @@ from typing import Any, Optional
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Answer
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_errors import Request, absent, changed, forbidden, no_such_resource
-from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import ACCESS_REVIEWS, Resource
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import ACCESS_REVIEWS, DEPLOYMENTS, Resource
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
 
 MERGE_KEYS = {
@@ -205,7 +205,8 @@ class FakeKube:
                 if not dry_run:
                     self.writes.append((verb, resource.plural, key[2], copy.deepcopy(body)))
                 return copy.deepcopy(current)
-            if wanted.get("spec") != current.get("spec"):
+            noted = resource == DEPLOYMENTS and wanted["metadata"].get("annotations") != current["metadata"].get("annotations")
+            if noted or wanted.get("spec") != current.get("spec"):  # a Deployment's annotations count, alone of all kinds
                 wanted["metadata"]["generation"] = current["metadata"].get("generation", 1) + 1
         wanted["metadata"]["resourceVersion"] = self._next()
         if not dry_run:

@@ -33,8 +33,8 @@ from .kubeconfig import Login, login
 MANAGER = "progressive.delivery"
 """The field manager of every write, by which ``kubectl get --show-managed-fields`` tells our fields from others'."""
 READ_TIMEOUT = 10.0
-BUDGET = 20.0
-"""Seconds after which nothing is tried again."""
+BUDGET = 15.0
+"""Seconds after which nothing is tried again: with the last try's own limits a call takes at most 30."""
 TRIES = 6
 PAUSES = (0.1, 3.0)
 """The first pause between two tries and the longest, in seconds."""
