@@ -113,11 +113,13 @@ def unit(run: Run) -> None:
 
 def contract(run: Run) -> None:
     system.require(run)
+    cluster.require(run)
     run.pytest(PYTHON, *with_tests("contract"))
 
 
 def integration(run: Run) -> None:
     system.require(run)
+    cluster.require(run)
     run.pytest(PYTHON, *with_tests("integration"))
 
 
