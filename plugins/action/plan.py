@@ -32,7 +32,7 @@ class ActionModule(DeliveryAction):
             params["arguments"] = repeated(cli.CLIARGS, os.environ.get("AWX_ISOLATED_DATA_DIR", ""))
             if "rollout_name" not in hostvars.get(task_vars.get("inventory_hostname"), {}):
                 # The user's own playbook says it: ours, which would be typed, would not know.
-                params["arguments"] += ["-e", "@RELEASE.yml"]
+                params["arguments"] = [*params["arguments"], "-e", "@RELEASE.yml"]
         if params["left_out"] is None:
             params["left_out"] = left_out(cli.CLIARGS.get("extra_vars") or ())
         if params["folders"] is None:

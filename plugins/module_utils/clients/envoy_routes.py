@@ -20,8 +20,9 @@ from typing import Any
 
 from ..core.codec import decode, encode
 from ..core.errors import ConfigError, Unsupported
-from ..core.model import FULL, STABLE, Condition, MatchRoute, Mirror, Routes
+from ..core.model import STABLE, Condition, MatchRoute, Mirror, Routes
 from ..core.options import NAME
+from ..core.parts import cookie, divide, no_source, pattern
 from ..core.units import show_percent
 
 Document = dict[str, Any]
@@ -158,24 +159,9 @@ def parts(rule: Rule, want: Routes, layout: Layout) -> dict[str, int]:
         if weight and track not in layout.clusters and track not in others:
             raise ConfigError(f"unknown track {track!r}", where=rule.where, do=f"Known: {', '.join(sorted({*layout.clusters, *others}))}.")
     shares = {cluster: want.weight(track) for track, cluster in layout.clusters.items()}
-    total = sum(current.values())
-    if total and all(current[cluster] * FULL == share * total for cluster, share in shares.items()):
-        return current
-    if not any(others.values()):
-        total = int(_get(_get(_get(rule.route, "route", {}), "weighted_clusters", {}), "total_weight", BASE))
+    base = int(_get(_get(_get(rule.route, "route", {}), "weighted_clusters", {}), "total_weight", BASE))
     rest = layout.clusters[STABLE if STABLE in layout.clusters else next(iter(layout.clusters))]
-    result = dict(others)
-    for cluster, share in shares.items():
-        if cluster != rest:
-            exact = share * total / FULL
-            if exact.denominator != 1:
-                step = f"Weights here come in steps of {show_percent(FULL / total)}."
-                raise Unsupported(f"{show_percent(share)} is no whole number of {total} parts", where=rule.where, do=step)
-            result[cluster] = int(exact)
-    result[rest] = total - sum(result.values())
-    if result[rest] < 0:
-        raise ConfigError(f"{', '.join(others)} and the other tracks take more than all of it", where=rule.where)
-    return result
+    return divide(current, shares, rest, base, rule.where)
 
 
 def match_routes(rule: Document, match: MatchRoute, layout: Layout) -> list[Document]:
@@ -235,25 +221,20 @@ def _own_copy(rule: Document, name: str, mark: Mapping[str, Any]) -> Document:
 
 def _add(match: Document, condition: Condition) -> None:
     """One more condition in a route's match. A path is tested as the pseudo-header ``:path``, so that the rule's own path stays."""
-    value, escaped = condition.value, re.escape(condition.value)
-    if condition.how not in ("exact", "prefix", "regex"):
-        raise Unsupported(f"a condition cannot be {condition.how!r}", do="It is exact, prefix or regex.")
-    pattern = {"exact": escaped, "prefix": escaped, "regex": f"(?:{value})"}[condition.how]
+    value, whole = condition.value, pattern(condition)
     plain: dict[str, Any] = {"safe_regex": {"regex": value}} if condition.how == "regex" else {condition.how: value}
     if condition.source == "header":
         match.setdefault("headers", []).append(_header(condition.name, plain))
     elif condition.source == "cookie":
-        tail = "[^;]*" if condition.how == "prefix" else ""
-        whole = rf"(?:.*;\s*)?{re.escape(condition.name)}={pattern}{tail}(?:\s*;.*)?"
-        match.setdefault("headers", []).append(_header("cookie", {"safe_regex": {"regex": whole}}))
+        match.setdefault("headers", []).append(_header("cookie", {"safe_regex": {"regex": cookie(condition)}}))
     elif condition.source == "query":
         key = _spelled(match, "query_parameters")
         match.setdefault(key, []).append({"name": condition.name, "string_match": plain})
     elif condition.source == "path":
-        whole = pattern + (".*" if condition.how == "prefix" else r"(?:\?.*)?")
-        match.setdefault("headers", []).append(_header(":path", {"safe_regex": {"regex": whole}}))
+        tail = ".*" if condition.how == "prefix" else r"(?:\?.*)?"
+        match.setdefault("headers", []).append(_header(":path", {"safe_regex": {"regex": whole + tail}}))
     else:
-        raise Unsupported(f"a condition cannot look at {condition.source!r}", do="It looks at a header, a cookie, the query or the path.")
+        raise no_source(condition)
 
 
 def _header(name: str, matcher: Mapping[str, Any]) -> Document:

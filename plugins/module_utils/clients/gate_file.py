@@ -9,22 +9,11 @@ import errno
 import os
 import pwd
 import stat
-from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Optional
 
 from ..core.errors import ConfigError, Unavailable
-from ..core.gate import ABORT, PROMOTE, Decision, Gate
-from ..core.options import Option, Options
+from ..core.gate import Decision, Gate, spoken
 from ..core.units import from_iso, iso
-
-OPTIONS: Options = {
-    "path": Option(
-        "path",
-        "Absolute path of the file, on the coordinator. Its first line is C(promote) or C(abort), and the name of who decided after that."
-        " A file older than the gate is ignored; one that anybody may write, and a symbolic link, are refused.",
-        required=True,
-    ),
-}
 
 LONGEST_LINE = 256
 
@@ -32,14 +21,13 @@ LONGEST_LINE = 256
 class FileGate:
     """Implements the port ``GateSource``. The digest is that of the open gate: the file was written after it was opened."""
 
-    def __init__(self, path: str) -> None:
-        if not os.path.isabs(path):
-            raise ConfigError(f"{path!r} is not an absolute path", where="path")
-        self._path = path
+    every = 0.0
 
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> FileGate:
-        return cls(os.path.expanduser(options["path"]))
+    def __init__(self, path: str) -> None:
+        self._path = os.path.expanduser(path)
+        if not os.path.isabs(self._path):
+            raise ConfigError(f"{path!r} is not an absolute path", where="file")
+        self.hint = f"write promote or abort into {self._path}"
 
     def poll(self, gate: Gate) -> Optional[Decision]:
         """The decision in the file; None while there is no file, or an older or empty one. Raises Unavailable, ConfigError."""
@@ -60,14 +48,8 @@ class FileGate:
             if found.st_mtime <= from_iso(gate.opened):
                 return None
             line = stream.readline(LONGEST_LINE).decode("utf-8", "replace")
-        words = line.split()
-        if not words:
-            return None
-        what = words[0].lower()
-        if what not in (PROMOTE, ABORT):
-            raise ConfigError(f"its first line is {line.strip()[:40]!r}", where=self._path, do="Write promote or abort, and a name.")
-        who = "".join(letter for letter in " ".join(words[1:]) if letter.isprintable())
-        return Decision(what, who or _owner(found.st_uid), iso(found.st_mtime), "file", gate.digest)
+        said = spoken(line, self._path)
+        return Decision(said[0], said[1] or _owner(found.st_uid), iso(found.st_mtime), "file", gate.digest) if said else None
 
 
 def _owner(uid: int) -> str:

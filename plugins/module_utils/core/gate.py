@@ -9,9 +9,9 @@ made for another one opens nothing. What has expired takes its ``on_timeout`` as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Optional, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Optional, Protocol, runtime_checkable
 
 from .codec import decode, encode
 from .errors import ConfigError, Conflict, DeliveryError, Unavailable, unknown
@@ -24,6 +24,7 @@ KEY = "gates"
 PROMOTE = "promote"
 ABORT = "abort"
 HOLD = "hold"
+LONGEST_NAME = 253
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Decision:
 class Gate:
     """A stored gate. ``expires`` is empty for one that waits for ever; ``on_timeout``: abort, promote or hold.
 
-    ``starter`` is who started the release, whom ``require_other`` shuts out. Times are UTC ISO strings, since a gate is read on many machines.
+    ``starter`` is who started the release, whom ``require_other`` shuts out. ``held``: what stood in each standing source when it was first
+    seen, which decides nothing. Times are UTC ISO strings, since a gate is read on many machines.
     """
 
     name: str
@@ -53,13 +55,46 @@ class Gate:
     require_other: bool = False
     starter: str = ""
     decision: Optional[Decision] = None
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 class GateSource(Protocol):
-    """Where decisions come from besides the store: a file, a CI job, an approval system."""
+    """Where decisions come from besides the store: a file, an approval system.
+
+    ``hint``: what somebody does there to decide. ``every``: seconds between two looks.
+    """
+
+    hint: str
+    every: float
 
     def poll(self, gate: Gate) -> Optional[Decision]:
         """The decision made there for this gate, if any. Raises Unavailable, ConfigError (an answer that is none)."""
+
+
+@runtime_checkable
+class StandingSource(GateSource, Protocol):
+    """A source where a decision stays after it was taken, and nobody can tell when it was written: only a change decides."""
+
+    name: str
+
+    def standing(self) -> str:
+        """What stands there now; empty when nothing does. Raises Unavailable, ConfigError."""
+
+
+def spoken(line: str, where: str) -> Optional[tuple[str, str]]:
+    """(decision, who) of a line such as ``promote ann``; None for an empty one. Raises ConfigError for anything else."""
+    words = line.split()
+    if not words:
+        return None
+    what = words[0].lower()
+    if what not in (PROMOTE, ABORT):
+        raise ConfigError(f"{line.strip()[:40]!r} is no decision", where=where, do="Write promote or abort, and a name.")
+    return what, named(" ".join(words[1:]))
+
+
+def named(who: str) -> str:
+    """A name as it may be shown and stored."""
+    return "".join(letter for letter in who if letter.isprintable())[:LONGEST_NAME]
 
 
 def overdue(gate: Gate, now: float) -> bool:
@@ -176,7 +211,7 @@ def wait_for_gate(
     store: StateStore,
     clock: Clock,
     name: str,
-    sources: Sequence[GateSource] = (),
+    sources: Iterable[GateSource] = (),
     *,
     interval: float = 10.0,
     timeout: Optional[float] = None,
@@ -187,7 +222,7 @@ def wait_for_gate(
 
     ``on_tick`` runs once a look: it renews the lease, goes on with the analysis, and may decide (a bad verdict aborts). Of several
     decisions in one look an abort comes first. After ``timeout`` seconds of this process the gate is returned undecided. A source
-    that fails is said once and asked again; a store that is away is borne as long as a lease is.
+    that fails is said once and asked again (``sources`` are gone through once a look); a store that is away is borne as long as a lease is.
     """
     begun = seen = clock.now()
     said: set[str] = set()
@@ -217,7 +252,7 @@ def _look(
     store: StateStore,
     clock: Clock,
     gate: Gate,
-    sources: Sequence[GateSource],
+    sources: Iterable[GateSource],
     on_tick: Callable[[Gate], Optional[Decision]],
     tell: Callable[[str], None],
 ) -> Gate:
@@ -225,6 +260,10 @@ def _look(
     offers = [on_tick(gate)]
     for source in sources:
         try:
+            if isinstance(source, StandingSource):
+                gate, news = _noted(store, clock, gate, source)
+                if not news:
+                    continue
             offers.append(source.poll(gate))
         except (Unavailable, ConfigError) as error:
             tell(f"gate {gate.name} stays closed: {error}")
@@ -239,6 +278,19 @@ def _look(
         except DeliveryError as refused:
             tell(f"{offer.what} by {offer.who or 'somebody'} ({offer.channel}) is not taken: {refused}")
     return gate
+
+
+def _noted(store: StateStore, clock: Clock, gate: Gate, source: StandingSource) -> tuple[Gate, bool]:
+    """(the gate, whether something new stands in the source). What is seen there first is old, and so is nothing."""
+    now, before = source.standing(), gate.held.get(source.name)
+    if now == before:
+        if now:
+            raise ConfigError(f"{now[:40]!r} stood there before the gate did", where=source.name, do="Take it away, then decide.")
+        return gate, False
+    if before is None or not now:
+        held = {**gate.held, source.name: now}
+        return _change(store, clock, gate.name, lambda found: replace(found, held=held)), False
+    return gate, True
 
 
 def prompt_text(gate: Gate, now: float) -> str:

@@ -133,7 +133,8 @@ def with_images(manifest: Manifest, recipe: Recipe, version: str, where: str = "
 def annotated(template: Manifest, version: str, container: str = "") -> dict[str, Any]:
     """The template with its version noted on it."""
     notes = {VERSION: version, IMAGE: main_container(template, container)["image"]}
-    return strategic(template, {"metadata": {"annotations": notes}})
+    noted: dict[str, Any] = strategic(template, {"metadata": {"annotations": notes}})
+    return noted
 
 
 def fresh(like: Manifest, name: str, recipe: Recipe, version: str, replicas: int, where: str = "") -> dict[str, Any]:
@@ -155,7 +156,7 @@ def replaced_template(manifest: Manifest, template: Manifest) -> dict[str, Any]:
 
 def same_template(one: Manifest, other: Manifest) -> bool:
     """Whether two templates are the same but for the label that a ReplicaSet adds."""
-    return _bare(one) == _bare(other)
+    return bool(_bare(one) == _bare(other))
 
 
 def _replaced(manifest: Manifest, recipe: Recipe, version: str, where: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
@@ -285,7 +285,7 @@ def literal_range(query: str) -> float:
     return longest
 
 
-def fill(template: str, labels: Mapping[str, str], escape: Callable[[str], str], where: str = "") -> str:
+def fill(template: str, labels: Mapping[str, str], escape: Callable[[str], str], where: str = "", known: Collection[str] = PLACEHOLDERS) -> str:
     """``template`` with each ``${name}`` replaced by its escaped label, once and for all: a value is never filled again.
 
     Raises ConfigError for a name we do not know, Unavailable for a label that is empty or missing: an empty label value would
@@ -294,8 +294,8 @@ def fill(template: str, labels: Mapping[str, str], escape: Callable[[str], str],
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
-        if name not in PLACEHOLDERS:
-            raise unknown("placeholder", "${" + name + "}", ["${" + known + "}" for known in PLACEHOLDERS], where=where)
+        if name not in known:
+            raise unknown("placeholder", "${" + name + "}", ["${" + each + "}" for each in known], where=where)
         if not labels.get(name):
             raise Unavailable("${" + name + "} has no value here, and an empty label matches everything", where=where)
         return escape(labels[name])

@@ -50,8 +50,6 @@ class GateSpec:
     name: str
     timeout: Optional[float] = None
     on_timeout: str = "abort"
-    file: str = ""
-    prompt: bool = True
     require_other: bool = False
 
 
@@ -102,8 +100,8 @@ class Plan:
     ``stable`` and ``candidate`` are slot names: which slot carries the traffic at the start, and which receives the new version.
     ``start`` are the routes at the start, ``home`` the tracks as the inventory has them, ``full_load`` the number of
     hosts or pods that carried all traffic; ``resolution``: the router's, 0 when there is none; ``by_hosts``: versions are put on hosts, by
-    the user's tasks. ``max_failed`` hosts may fail over the whole run before ``on_failure`` (rollback_all, rollback_failed or hold) says what
-    happens. ``after`` is the slot that is stable once promoted.
+    the user's tasks; ``called``: what people call a slot. ``max_failed`` hosts may fail over the whole run before ``on_failure``
+    (rollback_all, rollback_failed or hold) says what happens. ``after`` is the slot that is stable once promoted.
     """
 
     strategy: str
@@ -118,6 +116,7 @@ class Plan:
     full_load: int = 0
     resolution: int = 0
     by_hosts: bool = True
+    called: Mapping[str, str] = field(default_factory=dict)
     max_failed: int = 0
     on_failure: str = "rollback_all"
     notes: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ from ..core.record import Good, Identity, Outcome, Record, Stable, closed
 from ..core.units import duration, iso
 from . import build
 from .context import Context
+from .deciders import ask
 from .following import command, commands, early_end, what_next
 from .hurt import counted
 from .run import Run
@@ -215,6 +216,7 @@ def _to_decide(current: Run, waiting: Step) -> bool:
     if found is None:
         return False  # a run that was killed did not come to open it
     try:
+        found = ask(current.spec, current.store, found.name, current.context)
         gates.check(found, _promotion(current), current.context.clock.time())
     except Conflict as first:
         raise Conflict(first.what, where=first.where, do=f"Carry it out: {command('resume', current.spec)}") from None

@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from ..core.errors import ConfigError, unknown
 from ..core.metric import Metric
-from ..core.model import Capability, Condition, MatchRoute, Mirror
+from ..core.model import CANARY, STABLE, Capability, Condition, MatchRoute, Mirror
 from ..core.options import one_key
 from ..core.plan import GateSpec, HookSpec, Kind, Step
 from ..core.ports import ManagedWorkload, MetricProvider, StateStore, TrafficRouter
@@ -111,7 +111,7 @@ def brief(spec: Mapping[str, Any], hosts: Tracks, *, live: str, previous: str, f
     return Brief(
         strategy=strategy, version=spec["version"], home=hosts, live=live, previous=previous, first=first, present=present, capabilities=capabilities,
         resolution=resolution, routed=bool(spec.get("router")), by_hosts=by_hosts, steps=step_specs(spec), options=_strategy_options(spec, strategy),
-        replicas=replicas or {},
+        replicas=replicas or {}, called=_called(spec) if not by_hosts else {},
         hooks={point: tuple(hook(item, f"rollout_hooks.{point}[{index}]") for index, item in enumerate(items))
                for point, items in (spec.get("hooks") or {}).items()},
         health=bool(spec.get("health")), watch=bool(spec.get("analysis")), allow_overload=spec.get("allow_overload", False),
@@ -126,6 +126,12 @@ def zoned(spec: Mapping[str, Any], groups: Mapping[str, Any]) -> dict[str, Any]:
             raise unknown("group", zone, groups, where=f"rollout_rolling.zones[{index}]")
     rolling["zones"] = {zone: list(groups[zone]) for zone in rolling.get("zones") or ()}
     return {**spec, "rolling": rolling}
+
+
+def _called(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the objects that are the slots, where the workload names them."""
+    [options] = spec["workload"].values()
+    return {slot: options[slot] for slot in (STABLE, CANARY) if isinstance(options.get(slot), str)}
 
 
 def step_specs(spec: Mapping[str, Any]) -> tuple[StepSpec, ...]:
@@ -165,7 +171,7 @@ def hook(item: Mapping[str, Any], where: str = "rollout_hooks") -> HookSpec:
 
 def gate(item: Mapping[str, Any]) -> GateSpec:
     timeout = duration(item["timeout"]) if item.get("timeout") else None
-    return GateSpec(item["name"], timeout=timeout, on_timeout=item.get("on_timeout", "abort"), file=item.get("file", ""),
+    return GateSpec(item["name"], timeout=timeout, on_timeout=item.get("on_timeout", "abort"),
                     require_other=item.get("require_other", False))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from ..core.errors import DeliveryError
-from ..core.model import Observation
+from ..core.model import Capability, Observation
 from . import build
 from .run import Run
 
@@ -34,7 +34,8 @@ def _observed(current: Run) -> Optional[Observation]:
     if not current.spec.get("router"):
         return None
     try:
-        return build.router(current.spec["router"], current.tracks, current.context).observe(current.routes)
+        router = build.router(current.spec["router"], current.tracks, current.context)
+        return router.observe(current.routes) if Capability.MEASURE in router.capabilities else None
     except DeliveryError:
         # A count for the report must never fail a release.
         return None

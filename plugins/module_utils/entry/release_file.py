@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..clients.gate_config_map import OPTIONS as CONFIG_MAP_GATE
+from ..clients.gate_http import OPTIONS as HTTP_GATE
 from ..clients.kube import KUBE_OPTIONS
 from ..core.errors import ConfigError, unknown
 from ..core.health import HEALTH_OPTIONS, parse
@@ -34,6 +36,8 @@ GATE: Options = {
     "timeout": Option("duration", "How long it stays open. Without it: for ever."),
     "on_timeout": Option("str", "What happens then.", default="abort", choices=("abort", "promote", "hold")),
     "file": Option("path", "File on the coordinator whose first line, written after the gate opened, is promote or abort."),
+    "config_map": Option("dict", "Key of a Kubernetes ConfigMap that decides once it changes to promote or abort.", options=CONFIG_MAP_GATE),
+    "http": Option("dict", "URL that answers whether it is decided.", options=HTTP_GATE),
     "require_other": Option("bool", "Refuse a decision by the one who started the release.", default=False),
 }
 

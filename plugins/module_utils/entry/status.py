@@ -16,6 +16,7 @@ from ..core.record import Outcome, Record
 from ..core.report import wording
 from . import build
 from .context import Context
+from .deciders import ask
 from .following import command, next_lines
 from .run import tracks_of
 from .stored import stored_record
@@ -31,7 +32,7 @@ def status(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         hosts = {slot: tuple(names) for slot, names in (spec.get("hosts") or {}).items()}
         # Hosts may have changed sides: the record knows where they are now.
         routes = build.router(spec["router"], tracks_of(record.routes, spec) if record and record.running else hosts, context).read()
-    gate, settled = (None, False) if record is None else _gate(record, store, context, held=bool(lease.holder))
+    gate, settled = (None, False) if record is None else _gate(spec, record, store, context, held=bool(lease.holder))
     lines = _status_lines(spec, record, lease, routes, context, gate)
     for line in lines:
         context.say(line)
@@ -41,13 +42,14 @@ def status(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         "lease": {"holder": lease.holder, "who": lease.who, "renewed": lease.renewed}, "routes": encode(routes), "text": lines}
 
 
-def _gate(record: Record, store: StateStore, context: Context, *, held: bool) -> tuple[Optional[gates.Gate], bool]:
-    """(the gate that the release waits at, whether this look settled it). One that expired takes its ``on_timeout``, unless a run holds the release."""
+def _gate(spec: Mapping[str, Any], record: Record, store: StateStore, context: Context, *, held: bool) -> tuple[Optional[gates.Gate], bool]:
+    """(the gate that the release waits at, whether this look settled it): by whoever decided it, or by its time, unless a run holds the release."""
     step = record.steps[record.position] if record.running and not record.back and record.position < len(record.steps) else None
     found = gates.find(store, step.gate.name, record.release.id) if step is not None and step.gate is not None else None
-    if found is None or held or context.check_mode or gates.expired(found, context.clock.time()) == found:
+    if found is None or found.decision is not None or held or context.check_mode:
         return found, False
-    return gates.settle(store, context.clock, found.name), True
+    looked = ask(spec, store, found.name, context)
+    return looked, looked.decision is not None
 
 
 def _gate_line(gate: gates.Gate, now: float) -> str:

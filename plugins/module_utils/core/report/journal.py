@@ -210,6 +210,19 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Ready:
+    """The end of a wait for a workload that has replicas."""
+
+    at: float
+    step: Optional[int] = None
+    name: str = ""
+    ready: int = 0
+    wanted: int = 0
+    why: str = ""
+    seconds: Optional[float] = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a run ended. ``stable_after``: seconds from the fault until stable carried everything again, measured."""
 
@@ -235,6 +248,7 @@ KINDS: Mapping[str, type] = {
     "drain": Drain,
     "deploy": Deploy,
     "health": Health,
+    "ready": Ready,
     "outcome": Outcome,
 }
 """The dataclass of each kind of event."""

@@ -189,7 +189,7 @@ def _row(journal: j.Journal, step: j.PlannedStep, candidate: str, outcome: j.Out
     shares = _of(journal.all(j.Share), step.index)
     measured = next((share for share in reversed(shares) if share.measured is not None), None)
     label = step.name or step.kind or f"step {step.index + 1}"
-    if step.weight is not None and step.kind in ("set_weight", "weight", ""):
+    if step.weight is not None and step.kind in ("set_weight", "weight", "") and step.name.endswith("%"):
         label = show_percent(step.weight)
     elif step.kind == "gate" and not label.startswith("gate"):
         label = f"gate {label}"
@@ -207,6 +207,9 @@ def _facts(journal: j.Journal, step: j.PlannedStep, row: Row, shares: list[j.Sha
     deploys = _of(journal.all(j.Deploy), step.index)
     health = _of(journal.all(j.Health), step.index)
     facts += _deploy_facts(deploys, health, step.name)
+    for item in _of(journal.all(j.Ready), step.index):
+        if not item.why:
+            facts.append(Fact(f"{item.ready} of {wording.plural(item.wanted, 'replica')}" + (f" in {wording.took(item.seconds)}" if item.seconds else "")))
     if row.measured is not None:
         of = f" ({wording.count(row.requests * row.measured / 100)} of {wording.count(row.requests)})" if row.requests and row.state == "done" else ""
         facts.append(Fact(f"measured {row.measured:.1f} %{of}"))

@@ -39,7 +39,8 @@ class Brief:
 
     ``home``: hosts per slot, as the inventory has them. ``live``: the slot that carries the traffic now. ``previous``:
     the version it runs ('' when unknown or when this is the first deploy). ``options``: the strategy's own, checked.
-    ``present``: the spare slot holds the version already, so that it need not be deployed. ``replicas``: pods per slot, for workloads that have them.
+    ``present``: the spare slot holds the version already, so that it need not be deployed. ``replicas``: pods per slot, for workloads that have them;
+    ``called``: the name of the object that is a slot.
     ``resolution``: the router's.
     """
 
@@ -55,6 +56,7 @@ class Brief:
     routed: bool = True
     by_hosts: bool = True  # the version is put in place on hosts, by the user's tasks
     replicas: Mapping[str, int] = field(default_factory=dict)
+    called: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[StepSpec, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     hooks: Mapping[str, tuple[HookSpec, ...]] = field(default_factory=dict)

@@ -72,7 +72,8 @@ def compile_plan(brief: Brief) -> Plan:
     plan = Plan(
         strategy=brief.strategy, version=brief.version, previous=brief.previous, stable=brief.live, candidate=candidate, after=after,
         start=brief.start, steps=tuple(_with_hooks(brief, steps)), home=dict(brief.home), full_load=brief.full, resolution=brief.resolution,
-        by_hosts=brief.by_hosts, max_failed=brief.options.get("max_failed", 0), on_failure=brief.options.get("on_failure", "rollback_all"),
+        by_hosts=brief.by_hosts, called=dict(brief.called),
+        max_failed=brief.options.get("max_failed", 0), on_failure=brief.options.get("on_failure", "rollback_all"),
     )
     if len(plan.steps) > MOST_STEPS:
         raise ConfigError(f"the plan has {len(plan.steps)} steps, more than {MOST_STEPS}", where="rollout_strategy",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Optional
+from typing import Optional, Union
 
 from ..capacity import needed, pods_by_ratio
 from ..errors import ConfigError
@@ -22,13 +22,16 @@ from ..units import show_percent
 from .brief import Brief, Scale, StepSpec
 from .canary import default_steps, rising
 
+Named = Union[Brief, Plan]
+"""Knows what people call a slot."""
+
 SCALE_DOWN_DELAY = 30.0
 """Seconds a track keeps running after it lost its traffic: longer than any proxy takes to hear of it."""
 
 
 def in_place(brief: Brief) -> tuple[str, list[Step]]:
     """Rolling and recreate: the live track itself gets the version, and its controller does the rest. (slot that is stable afterwards, steps)."""
-    steps = [*_deploy(brief.live, brief.version)]
+    steps = [*_deploy(brief, brief.live, brief.version)]
     monitor = brief.options.get("monitor", 0.0)
     if monitor:
         steps.append(Step("monitor", Kind.BAKE, duration=monitor, watch=brief.watch))
@@ -39,7 +42,7 @@ def blue_green(brief: Brief) -> tuple[str, list[Step]]:
     """The new version complete beside the old one, then one switch. (slot that is stable afterwards, steps)."""
     live, spare, options = brief.live, brief.spare, brief.options
     preview = options.get("preview_replica_count") or brief.full
-    steps = [*(_scaled(spare, preview) if brief.present else _deploy(spare, brief.version, preview))]
+    steps = [*(_scaled(brief, spare, preview) if brief.present else _deploy(brief, spare, brief.version, preview))]
     if Capability.PREVIEW in brief.capabilities:
         steps.append(Step("preview", Kind.WEIGHT, weight=Fraction(0)))
     staged = any(spec.weight is not None for spec in brief.steps)
@@ -49,7 +52,7 @@ def blue_green(brief: Brief) -> tuple[str, list[Step]]:
     elif options.get("auto_promotion_seconds"):
         steps.append(Step("wait before the switch", Kind.BAKE, duration=options["auto_promotion_seconds"], watch=False))
     if preview < brief.full:
-        steps.extend(_scaled(spare, brief.full))
+        steps.extend(_scaled(brief, spare, brief.full))
     steps.append(Step("switch", Kind.WEIGHT, weight=FULL))
     if options.get("post_promotion_seconds"):
         steps.append(Step("post-promotion bake", Kind.BAKE, duration=options["post_promotion_seconds"], watch=brief.watch))
@@ -80,7 +83,7 @@ def canary(brief: Brief) -> tuple[str, list[Step]]:
     if brief.options.get("promotion") == "swap":
         return spare, [*steps, *_end(brief, after=spare, old=live)]
     # Where the share is made of pods, stable has none left: it needs them back before it gets a share.
-    return live, [*steps, *_deploy(live, brief.version, brief.full if pods.split else None), *_end(brief, after=live, old=spare)]
+    return live, [*steps, *_deploy(brief, live, brief.version, brief.full if pods.split else None), *_end(brief, after=live, old=spare)]
 
 
 class _Pods:
@@ -100,14 +103,14 @@ class _Pods:
             self.have = self._of(first.scale)
         else:
             self.have = self._for(first.weight or FULL if first is not None else FULL)
-        yield from _deploy(self.brief.spare, self.brief.version, self.have)
+        yield from _deploy(self.brief, self.brief.spare, self.brief.version, self.have)
 
     def told(self, scale: Scale) -> Iterator[Step]:
         self.fixed = not scale.match_traffic_weight
         wanted = self._of(scale)
         if self.fixed and wanted != self.have:
             self.have = wanted
-            yield from _scaled(self.brief.spare, wanted)
+            yield from _scaled(self.brief, self.brief.spare, wanted)
 
     def grow(self, share: Fraction, where: str) -> Iterator[Step]:
         wanted = self._for(share)
@@ -116,7 +119,7 @@ class _Pods:
                               do="Raise the scale, or set rollout_allow_overload: true.")
         if wanted > self.have and not (self.fixed and self.brief.allow_overload):
             self.have = wanted
-            yield from _scaled(self.brief.spare, wanted)
+            yield from _scaled(self.brief, self.brief.spare, wanted)
         yield Step(show_percent(share), Kind.WEIGHT, weight=share)
 
     def _for(self, share: Fraction) -> int:
@@ -131,7 +134,7 @@ class _Pods:
 def first(brief: Brief) -> list[Step]:
     """Nothing serves yet: put it in place."""
     traffic = [Step("clean up", Kind.CLEAN, track=brief.live)] if brief.routed else []
-    return [*_deploy(brief.live, brief.version), *traffic, Step("promote", Kind.PROMOTE)]
+    return [*_deploy(brief, brief.live, brief.version), *traffic, Step("promote", Kind.PROMOTE)]
 
 
 def way_back(plan: Plan, position: int, *, immediate: bool = False) -> tuple[Step, ...]:
@@ -142,21 +145,21 @@ def way_back(plan: Plan, position: int, *, immediate: bool = False) -> tuple[Ste
         return ()
     touched = any(step.kind is Kind.DEPLOY and step.track == plan.stable for step in begun)
     if plan.candidate == plan.stable:
-        return tuple(_deploy(plan.stable, plan.previous)) if touched and plan.previous else ()
+        return tuple(_deploy(plan, plan.stable, plan.previous)) if touched and plan.previous else ()
     now = routes_at(plan, position)
     share = max(now.weight(plan.candidate), apply(now, begun[-1], plan).weight(plan.candidate))
     steps: list[Step] = []
     if touched:
-        steps.extend(_deploy(plan.stable, plan.previous, plan.full_load if now.pods else None))
+        steps.extend(_deploy(plan, plan.stable, plan.previous, plan.full_load if now.pods else None))
     elif share > 0:
-        steps.extend(_scaled(plan.stable, plan.full_load) if now.pods else [_ready(plan.stable)])
+        steps.extend(_scaled(plan, plan.stable, plan.full_load) if now.pods else [_ready(plan, plan.stable)])
     if share > 0:
         # The candidate is worse than too little capacity, says whoever asks for immediate; but a stable that is being changed serves nobody.
         steps.insert(0 if immediate and not touched and not now.pods else len(steps), Step("all traffic to stable", Kind.WEIGHT, weight=Fraction(0)))
     if any(step.kind in TRAFFIC for step in plan.steps):
         steps.append(Step("clean up", Kind.CLEAN, track=plan.stable))
     delay = next((step.duration for step in plan.steps if step.kind is Kind.RETIRE), SCALE_DOWN_DELAY)
-    steps.append(Step(f"retire {plan.candidate}", Kind.RETIRE, track=plan.candidate, duration=delay if share > 0 else 0.0))
+    steps.append(Step(f"retire {_called(plan, plan.candidate)}", Kind.RETIRE, track=plan.candidate, duration=delay if share > 0 else 0.0))
     return tuple(steps)
 
 
@@ -180,22 +183,26 @@ def peak(plan: Plan, replicas: int) -> int:
     return most
 
 
-def _deploy(track: str, version: str, replicas: Optional[int] = None) -> Iterator[Step]:
-    yield Step(f"deploy {version} to {track}", Kind.DEPLOY, track=track, version=version, replicas=replicas)
-    yield _ready(track)
+def _deploy(about: Named, track: str, version: str, replicas: Optional[int] = None) -> Iterator[Step]:
+    yield Step(f"deploy {version} to {_called(about, track)}", Kind.DEPLOY, track=track, version=version, replicas=replicas)
+    yield _ready(about, track)
 
 
-def _scaled(track: str, replicas: int) -> Iterator[Step]:
-    yield Step(f"scale {track} to {replicas}", Kind.SCALE, track=track, replicas=replicas)
-    yield _ready(track)
+def _scaled(about: Named, track: str, replicas: int) -> Iterator[Step]:
+    yield Step(f"scale {_called(about, track)} to {replicas}", Kind.SCALE, track=track, replicas=replicas)
+    yield _ready(about, track)
 
 
-def _ready(track: str) -> Step:
-    return Step(f"{track} is ready", Kind.HEALTH, track=track)
+def _ready(about: Named, track: str) -> Step:
+    return Step(f"{_called(about, track)} is ready", Kind.HEALTH, track=track)
+
+
+def _called(about: Named, track: str) -> str:
+    return about.called.get(track, track)
 
 
 def _end(brief: Brief, *, after: str, old: str) -> Iterator[Step]:
     yield Step("promote", Kind.PROMOTE)
     yield Step("clean up", Kind.CLEAN, track=after)
     delay = float(brief.options.get("scale_down_delay", SCALE_DOWN_DELAY))
-    yield Step(f"retire {old}", Kind.RETIRE, track=old, duration=delay)
+    yield Step(f"retire {_called(brief, old)}", Kind.RETIRE, track=old, duration=delay)

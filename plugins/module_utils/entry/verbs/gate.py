@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-from ...clients.gate_file import FileGate
 from ...core import gate as gates
 from ...core import requests
 from ...core.advance import Result
@@ -17,6 +16,7 @@ from ...core.options import Option, Options
 from ...core.plan import GateSpec
 from ...core.units import LONGEST, iso
 from ..context import Context
+from ..deciders import Deciders
 from ..run import RELEASE_OPTION, Run, for_step, seen
 from .analysis import Watching
 
@@ -45,6 +45,7 @@ def carry_out(current: Run, context: Context, how: str = "auto") -> dict[str, An
     if spec is None:
         return {"changed": False, "skipped": True, "skip_reason": "this step has no gate"}
     identity = current.record.release
+    deciders = Deciders.of(current.spec, spec.name, context.clock)
     found = gates.open_gate(current.store, context.clock, spec.name, release=identity.id, digest=identity.digest, timeout=spec.timeout,
                             on_timeout=spec.on_timeout, require_other=spec.require_other, starter=identity.who)
     found = gates.settle(current.store, context.clock, spec.name)
@@ -52,9 +53,9 @@ def carry_out(current: Run, context: Context, how: str = "auto") -> dict[str, An
         current.event("gate", step=current.index, name=spec.name, decision="opened", who=identity.who, digest=identity.digest)
         wait = how if how != "auto" else current.spec.get("wait", "auto")
         context.say(f"{current.label}: waits for a decision" + (f" until {found.expires}" if found.expires else "")
-                    + (f"; write promote or abort into {spec.file}" if spec.file else ""))
+                    + (f"; {deciders.hints}" if deciders.hints else ""))
         inline = wait == "inline" or (wait == "auto" and context.ask is not None)
-        look = _looking(current, spec, inline=inline)
+        look = _looking(current, spec, deciders, inline=inline)
         if inline and _serves(current):
             return _watched(current, spec, look)
         found = look(None if inline else 0.0)
@@ -95,7 +96,7 @@ def _watched(current: Run, spec: GateSpec, look: Look) -> dict[str, Any]:
     return _result(current, found, failed=reason)
 
 
-def _looking(current: Run, spec: GateSpec, *, inline: bool) -> Look:
+def _looking(current: Run, spec: GateSpec, deciders: Deciders, *, inline: bool) -> Look:
     """Looks at everybody who may decide: for so many seconds, once at 0, until somebody did for None."""
     context = current.context
     said: set[str] = set()
@@ -114,8 +115,7 @@ def _looking(current: Run, spec: GateSpec, *, inline: bool) -> Look:
             context.say(f"{current.label}: {line}")
 
     def look(seconds: Optional[float]) -> gates.Gate:
-        return gates.wait_for_gate(current.store, context.clock, spec.name, [FileGate(spec.file)] if spec.file else [], interval=POLL, timeout=seconds,
-                                   on_tick=on_tick, say=say)
+        return gates.wait_for_gate(current.store, context.clock, spec.name, deciders, interval=POLL, timeout=seconds, on_tick=on_tick, say=say)
 
     return look
 

@@ -85,6 +85,7 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
 def _not_ready(current: Run, context: Context) -> Optional[dict[str, Any]]:
     """The report of a step whose track does not get ready; None once it is."""
     workload, track, said = build.workload(current.spec), current.doing.track, ""
+    called = current.record.plan.called.get(track, track)
 
     def on_look(look: Progress) -> None:
         nonlocal said
@@ -104,12 +105,12 @@ def _not_ready(current: Run, context: Context) -> Optional[dict[str, Any]]:
         raise
     except DeliveryError as error:
         return seen(current, Result.FAILED, str(error))
-    current.event("health", step=current.index, seconds=round(context.clock.now() - started, 3),
-                  targets={track: {"healthy": look.done, "attempts": 1, "error": look.why, "latency_ms": None}})
+    current.event("ready", step=current.index, name=called, ready=look.ready, wanted=look.wanted, why="" if look.done else look.why,
+                  seconds=round(context.clock.now() - started, 3))
     if look.done:
         context.say(f"{current.label}: {look.ready} of {look.wanted} replicas")
         return None
-    return seen(current, Result.FAILED, f"{track} does not get ready: {look.why}")
+    return seen(current, Result.FAILED, f"{called} does not get ready: {look.why}")
 
 
 def _replicas(spec: Mapping[str, Any], track: str) -> tuple[Target, ...]:
@@ -155,10 +156,11 @@ def _track(spec: Mapping[str, Any], record: Optional[Record], slot: str) -> tupl
     look, track = workload.progress(slot), workload.read().get(slot)
     wanted = record.stable.version if record is not None and record.stable is not None else ""
     runs = track.version if track is not None else "nothing"
+    name = record.plan.called.get(slot, slot) if record is not None else slot
     if not look.done:
-        return False, f"{slot} is not ready: {look.why}"
+        return False, f"{name} is not ready: {look.why}"
     if wanted and runs != wanted:
-        return False, f"{slot} runs {runs}, not {wanted}"
+        return False, f"{name} runs {runs}, not {wanted}"
     return True, f"{look.ready} of {look.wanted} replicas ready"
 
 

@@ -26,6 +26,7 @@ from ...core.units import show_duration, show_percent
 from .. import build, release_file
 from ..catalog import STORES, WORKLOADS
 from ..context import Context
+from ..deciders import Deciders
 from ..preflight import Preflight
 from ..stored import last_state, stored_record
 from .rollback import as_rollback
@@ -68,6 +69,8 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if params["purpose"] == "rollback":
         spec = as_rollback(spec, record, hosts)
     metrics = build.metrics(spec.get("analysis"))
+    for step in spec.get("steps") or () if params["purpose"] == "rollout" else ():
+        Deciders.of(spec, (step.get("gate") or {}).get("name", ""), context.clock)
     release = {**spec, "hosts": {slot: list(names) for slot, names in hosts.items()}, "addresses": dict(params.get("addresses") or {}),
                "purpose": params["purpose"], "asked": params["asked"], "digest": digest(spec), "planned_on": last_state(record), "who": context.who,
                "arguments": list(params.get("arguments") or []), "left_out": list(params.get("left_out") or [])}
