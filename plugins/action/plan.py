@@ -29,10 +29,10 @@ class ActionModule(DeliveryAction):
         if params["groups"] is None:
             params["groups"] = {group: list(hosts) for group, hosts in (task_vars.get("groups") or {}).items()}
         if params["arguments"] is None:
-            params["arguments"] = repeated(cli.CLIARGS, os.environ.get("AWX_ISOLATED_DATA_DIR", ""))
-            if "rollout_name" not in hostvars.get(task_vars.get("inventory_hostname"), {}):
-                # The user's own playbook says it: ours, which would be typed, would not know.
-                params["arguments"] = [*params["arguments"], "-e", "@RELEASE.yml"]
+            arguments = repeated(cli.CLIARGS, os.environ.get("AWX_ISOLATED_DATA_DIR", ""))
+            # The user's own playbook says it: ours, which would be typed, would not know.
+            known = "rollout_name" in hostvars.get(task_vars.get("inventory_hostname"), {})
+            params["arguments"] = arguments if known else [*arguments, "-e", "@RELEASE.yml"]
         if params["left_out"] is None:
             params["left_out"] = left_out(cli.CLIARGS.get("extra_vars") or ())
         if params["folders"] is None:
