@@ -119,8 +119,13 @@ def contract(run: Run) -> None:
 
 def integration(run: Run) -> None:
     system.require(run)
-    cluster.require(run)
     run.pytest(PYTHON, *with_tests("integration"))
+
+
+def kubernetes(run: Run) -> None:
+    system.require(run)
+    cluster.require(run)
+    run.pytest(PYTHON, *with_tests("kubernetes"))
 
 
 def faults(run: Run) -> None:
@@ -330,6 +335,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "mypy": mypy,
     "contract": contract,
     "integration": integration,
+    "kubernetes": kubernetes,
     "faults": faults,
     "ansible-lint": ansible_lint,
     "docs": docs,

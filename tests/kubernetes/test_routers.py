@@ -14,13 +14,11 @@ import pytest
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Routes
-from ansible_collections.progressive.delivery.tests.cluster import cluster as fixtures
 from ansible_collections.progressive.delivery.tests.cluster.cluster import wait_until
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm
-from ansible_collections.progressive.delivery.tests.integration.kube_rig import RatioShop, ServiceShop
+from ansible_collections.progressive.delivery.tests.kubernetes.kube_rig import RatioShop, ServiceShop
 
-cluster = fixtures.cluster
 SHOPS = {"service": ServiceShop, "replica_ratio": RatioShop}
 ELSEWHERE = {
     ("replica_ratio", "test_every_split_is_read_back_by_another_process"),  # three Pods make no 5 %; the fake cluster has a thousand

@@ -23,11 +23,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.options 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind, Plan, Step
 from ansible_collections.progressive.delivery.plugins.module_utils.core.rollout import Update, wait
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog import WORKLOADS
-from ansible_collections.progressive.delivery.tests.cluster import cluster as fixtures
 from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment, wait_until
-
-cluster = fixtures.cluster
-namespace = fixtures.namespace
 
 IMAGE = "registry.test/app:${version}"
 

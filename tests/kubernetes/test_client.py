@@ -31,7 +31,6 @@ from ansible_collections.progressive.delivery.plugins.module_utils.stores.kubern
 from ansible_collections.progressive.delivery.tests.cluster import cluster as fixtures
 from ansible_collections.progressive.delivery.tests.unit.kube_fake import FakeKube
 
-cluster, namespace = fixtures.cluster, fixtures.namespace
 NOT_THERE = Resource("not.example.com", "v1", "things", "Thing")
 
 

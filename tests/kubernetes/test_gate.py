@@ -14,11 +14,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.gate_
 from ansible_collections.progressive.delivery.plugins.module_utils.core.gate import open_gate, wait_for_gate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.stores.memory import MemoryStore
-from ansible_collections.progressive.delivery.tests.cluster import cluster as fixtures
 from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace
-
-cluster = fixtures.cluster
-namespace = fixtures.namespace
 
 
 class World:
