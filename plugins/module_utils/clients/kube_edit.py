@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Optional
 
 from ..core.errors import ConfigError, Conflict
 from .kube import MANAGER, Kube
@@ -30,19 +30,25 @@ def found(kube: Kube, resource: Resource, name: str, namespace: str = "") -> dic
 
 def change(kube: Kube, resource: Resource, name: str, edit: Callable[[Manifest], Manifest], namespace: str = "") -> bool:
     """Make the object what ``edit`` says of it; whether that was a change. Raises Conflict when others change it all the time."""
+    return changed(kube, resource, name, edit, namespace)[0]
+
+
+def changed(
+    kube: Kube, resource: Resource, name: str, edit: Callable[[Manifest], Manifest], namespace: str = "", known: Optional[Manifest] = None,
+) -> tuple[bool, Manifest]:  # fmt: skip
+    """The same, and the object as it is then. ``known``: the object as it was a moment ago; the server says if it is that no more."""
     for attempt in range(1, TRIES + 1):
-        manifest = found(kube, resource, name, namespace)
+        manifest = known if known is not None and attempt == 1 else found(kube, resource, name, namespace)
         body = merge_patch(manifest, edit(manifest))
         if not body:
-            return False
+            return False, manifest
         body["metadata"] = {**body.get("metadata", {}), "resourceVersion": manifest["metadata"]["resourceVersion"]}
         try:
-            kube.patch(resource, name, body, namespace)
-            return True
+            return True, kube.patch(resource, name, body, namespace)
         except Conflict:
             if attempt == TRIES:
                 raise
-    return False
+    return False, manifest
 
 
 def merge_patch(before: Manifest, after: Manifest) -> dict[str, Any]:

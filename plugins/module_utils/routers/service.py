@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, ClassVar, Optional, Union
 
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, change, changed_by, found
+from ..clients.kube_edit import Manifest, changed, changed_by, found
 from ..clients.kube_resources import SERVICES
 from ..clients.kube_slots import SLOTS, Labels, Slots, pods_of, ready_endpoints, ready_pods, written
 from ..core.errors import ConfigError, Unsupported
@@ -49,6 +49,8 @@ class ServiceRouter:
         self.name = name
         self.preview = preview
         self._told = told
+        self._read: dict[str, Manifest] = {}
+        self._written: dict[str, Manifest] = {}
         self.capabilities = ServiceRouter.capabilities if preview else frozenset()
 
     @classmethod
@@ -67,14 +69,18 @@ class ServiceRouter:
 
     def read(self) -> Routes:
         """Everything on the slot that the live selector means. Raises ConfigError for a selector that means neither or both."""
-        slot = slot_of(found(self.kube, SERVICES, self.name), self.selectors())
+        self._read = {self.name: found(self.kube, SERVICES, self.name)}
+        slot = slot_of(self._read[self.name], self.selectors())
         return Routes({each: FULL if each == slot else Fraction(0) for each in SLOTS})
 
     def write(self, want: Routes) -> None:
         """Switch the Service, then lead the preview Service to the other slot."""
         selectors = self.selectors()
         for service, routes in self._aims(want):
-            change(self.kube, SERVICES, service, partial(edit, routes=routes, selectors=selectors))
+            known = self._read.pop(service, None)
+            differed, manifest = changed(self.kube, SERVICES, service, partial(edit, routes=routes, selectors=selectors), known=known)
+            if differed:
+                self._written[service] = manifest
 
     def observe(self, want: Routes) -> Observation:
         """Applied when the selectors are as wanted, and the endpoints are the ready Pods of the wanted slot and no others."""
@@ -102,7 +108,8 @@ class ServiceRouter:
         selectors = self.selectors()
         pods: Labels = {}
         for service, routes in self._aims(want):
-            manifest = found(self.kube, SERVICES, service)
+            # The first look takes the server's answer to the write; later ones ask again.
+            manifest = self._written.pop(service, None) or found(self.kube, SERVICES, service)
             wanted = edit(manifest, routes, selectors)
             if wanted != manifest:
                 live = written(manifest["spec"]["selector"])

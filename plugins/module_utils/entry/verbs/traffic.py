@@ -73,7 +73,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if context.check_mode or want == before:
         return result
     router.write(want)
-    settlement = _settled(router, want, limits, context, measure=params["measure"])
+    settlement = _settled(router, want, limits, context, measure=params["measure"] and Capability.MEASURE in router.capabilities)
     out = tuple(params.get("drained") or ())
     left = _drain(router, want, out, limits, context) if out else 0
     return {**result, "measured": encode(settlement.measured), "requests": settlement.requests, "settled": settlement.settled,

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a drain leaves in flight, and the calls that another host makes of a router."""
+"""What a drain leaves in flight, what is waited for, and the calls that another host makes of a router."""
 
 from __future__ import annotations
 
@@ -41,6 +41,17 @@ def test_what_outlives_the_drain_is_cut_where_that_can_be_and_said(capabilities,
     assert fields["seconds"] >= (30 if sessions else 0), "nothing is cut early"
     assert said == [f"shop drain web1: {words}"]
     assert router.observe(OUT).members["web1"].in_flight == sessions - cut
+
+
+@pytest.mark.parametrize("capabilities, waits", [(frozenset(Capability), True), (frozenset(Capability) - {Capability.MEASURE}, False)])
+def test_nobody_waits_for_a_share_that_is_not_counted(capabilities, waits):
+    router, clock = MemoryRouter(TRACKS, capabilities=capabilities), FakeClock()
+    params = {"release": None, "router": {}, "weights": {"stable": 50, "canary": 50}, "propagation_timeout": "60s", "drain_timeout": "30s", "measure": True}
+    router.write(Routes({"stable": Fraction(100), "canary": Fraction(0)}))
+    begun = clock.now()
+    result = traffic.run(params, Context(clock, routers=lambda _options, _tracks: router))
+    assert result["settled"] and result["changed"]
+    assert (clock.now() > begun) is waits
 
 
 def test_another_host_asks_for_a_cut_and_for_warnings(tmp_path: pathlib.Path) -> None:

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Kubernetes costs: one switch of a Service as a task, and a whole blue-green release, beside kubernetes.core and kubectl, on the real node."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ansible_collections.progressive.delivery.tests.bench import peer, plays
+from ansible_collections.progressive.delivery.tests.cluster import cluster as fixtures
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment
+
+ROUNDS = 5
+SWITCHES = 6
+"""Switches in a playbook; each way of switching does one a turn."""
+FLOWS = 3
+SLOTS = {"stable": "blue", "canary": "green"}
+
+
+@contextmanager
+def shop(folder: Path) -> Iterator[Namespace]:
+    """Blue runs version 1 and green version 2, both ready; the Service leads to blue."""
+    with fixtures.connect() as cluster, cluster.namespace(folder, "bench") as space:
+        for version, color in enumerate(SLOTS.values(), 1):
+            space.apply(deployment(f"shop-{color}", str(version), 1, {"shop": "yes", "color": color}))
+        for color in SLOTS.values():
+            space.available(f"shop-{color}")
+        space.service("shop", {"shop": "yes", "color": "blue"})
+        yield space
+
+
+def connection(space: Namespace) -> dict[str, str]:
+    return {"kubeconfig": str(space.cluster.kubeconfig), "namespace": space.name}
+
+
+def patch(color: str) -> dict[str, Any]:
+    return {"spec": {"selector": {"color": color}}}
+
+
+def kubectl(space: Namespace, *words: str) -> list[str]:
+    return [space.cluster.kubectl_path, "--kubeconfig", str(space.cluster.kubeconfig), "--namespace", space.name, *words]
+
+
+def one_patch(space: Namespace, color: str) -> list[str]:
+    return kubectl(space, "patch", "service", "shop", "--patch", yaml.safe_dump(patch(color)))
+
+
+def ours(space: Namespace, color: str, **more: Any) -> dict[str, Any]:
+    router = {"service": {"name": "shop", "selectors": {slot: {"color": each} for slot, each in SLOTS.items()}, **connection(space)}}
+    shares = {slot: 100 if each == color else 0 for slot, each in SLOTS.items()}
+    return {"progressive.delivery.traffic": {"router": router, "weights": shares, **more}}
+
+
+def theirs(space: Namespace, color: str) -> dict[str, Any]:
+    wanted = {"api_version": "v1", "kind": "Service", "name": "shop", "definition": patch(color), "state": "patched"}
+    return {"kubernetes.core.k8s": {**wanted, **connection(space)}}
+
+
+def tasks(folder: Path) -> None:
+    """One switch of a Service, done in every way, interleaved; the bare process between the playbooks."""
+    program, found, versions = peer.playbook()
+    library = str(program.with_name("python"))
+    spent: dict[str, list[float]] = {}
+    with shop(folder) as space:
+        for _round in range(ROUNDS):
+            listed: list[dict[str, Any]] = []
+            for number in range(SWITCHES):
+                there, back = ("green", "blue") if number % 2 == 0 else ("blue", "green")
+                here = [{"name": "no-op", "ansible.builtin.assert": {"that": "true", "quiet": True}}, {"name": "ours", **ours(space, there)},
+                        {"name": "command", "ansible.builtin.command": {"argv": one_patch(space, back)}}]
+                listed.append({"hosts": "localhost", "gather_facts": False, "tasks": here})
+                if found:
+                    listed.append({"hosts": "peer", "gather_facts": False, "tasks": [{"name": "peer", **theirs(space, there)}]})
+            playbook = plays.write(folder, listed, {"peer": {"ansible_python_interpreter": library}})
+            for task in plays.run(program, folder, playbook):
+                spent.setdefault(task.task, []).append(task.ms)
+            for number in range(SWITCHES):
+                began = time.perf_counter()
+                subprocess.run(one_patch(space, ("green", "blue")[number % 2]), check=True, stdout=subprocess.DEVNULL)
+                spent.setdefault("bare", []).append((time.perf_counter() - began) * 1000)
+    mine = min(spent["ours"])
+    labels = {"no-op": "a task that does nothing (assert)", "ours": "this collection: switched, read back, and the endpoints have followed",
+              "bare": "kubectl patch, the bare process: only written", "command": "command: kubectl patch, as a task: only written",
+              "peer": "kubernetes.core.k8s, state patched: only written"}
+    rows = [(label, *plays.spread(spent[name]), f"{min(spent[name]) / mine:.1f}") for name, label in labels.items() if name in spent]
+    plays.table(f"A Service switched as a task, ms ({ROUNDS * SWITCHES} switches, {versions})", ("", "min", "median", "times ours"), rows)
+
+
+def flows(folder: Path) -> None:
+    """A whole blue-green release whose Pods run already: what is left is what each tool costs."""
+    program, found, versions = peer.playbook()
+    spent: dict[str, list[float]] = {}
+    with shop(folder) as space:
+        (folder / "release.yml").write_text(yaml.safe_dump(release(space)))
+        (folder / "script.sh").write_text(script(space))
+        ways = {"ours": ["progressive.delivery.blue_green", "-e", "@release.yml"], "bash": [], **({"peer": ["play.yml"]} if found else {})}
+        for number in range(FLOWS * 2):
+            new, old = ("green", "blue") if number % 2 == 0 else ("blue", "green")
+            for way, arguments in ways.items():
+                ready(space, old, "1" if old == "blue" else "2", new, "2" if new == "green" else "1")
+                plays.write(folder, [play(space, new, old, program)], {})
+                began = time.perf_counter()
+                if way == "bash":
+                    subprocess.run(["bash", str(folder / "script.sh"), new, old], check=True, stdout=subprocess.DEVNULL)
+                else:
+                    plays.run(program, folder, arguments[0], arguments[1:], VERSION="2" if new == "green" else "1")
+                spent.setdefault(way, []).append(time.perf_counter() - began)
+        plays.write(folder, [{"hosts": "localhost", "gather_facts": False, "tasks": []}], {})
+        for _round in range(FLOWS * 2):
+            began = time.perf_counter()
+            plays.run(program, folder, "play.yml")
+            spent.setdefault("empty", []).append(time.perf_counter() - began)
+    labels = {"ours": "this collection: planned, recorded, verified, reported", "peer": "the same steps as a kubernetes.core playbook",
+              "bash": "the same steps as a bash script with kubectl", "empty": "ansible-playbook with nothing to do"}
+    rows = [(label, *plays.spread(spent[name], 2)) for name, label in labels.items() if name in spent]
+    plays.table(f"A blue-green release whose Pods run already, s ({FLOWS * 2} releases, {versions})", ("", "min", "median"), rows)
+
+
+def ready(space: Namespace, live: str, live_version: str, other: str, other_version: str) -> None:
+    """The Service leads to ``live``, and both are there, with no record of a release before."""
+    space.kubectl("delete", "configmap,lease", "--selector", "app.kubernetes.io/managed-by=progressive.delivery")
+    subprocess.run(one_patch(space, live), check=True, stdout=subprocess.DEVNULL)
+    for color, version in ((live, live_version), (other, other_version)):
+        space.apply(deployment(f"shop-{color}", version, 1, {"shop": "yes", "color": color}))
+        space.available(f"shop-{color}")
+
+
+def release(space: Namespace) -> dict[str, Any]:
+    return {
+        "rollout_name": "shop", "rollout_version": "{{ lookup('env', 'VERSION') }}", "rollout_kubernetes": connection(space),
+        "rollout_workload": {"deployment": {"stable": "shop-blue", "canary": "shop-green", "image": "registry.test/app:${version}"}},
+        "rollout_router": {"service": {"name": "shop", "selectors": {slot: {"color": each} for slot, each in SLOTS.items()}}},
+        "rollout_scale_down_delay": "0s",
+    }
+
+
+def script(space: Namespace) -> str:
+    """What a pipeline does by hand: image, rollout status, switch, scale down."""
+    run = " ".join(kubectl(space))
+    return f"""set -euo pipefail
+new=$1 old=$2
+version=1; test "$new" = blue || version=2
+{run} set image "deployment/shop-$new" "app=registry.test/app:$version"
+{run} scale "deployment/shop-$new" --replicas=1
+{run} rollout status "deployment/shop-$new" --timeout=300s
+{run} patch service shop --patch "{{\\"spec\\":{{\\"selector\\":{{\\"color\\":\\"$new\\"}}}}}}"
+{run} scale "deployment/shop-$old" --replicas=0
+"""
+
+
+def play(space: Namespace, new: str, old: str, program: Path) -> dict[str, Any]:
+    """The script's steps as tasks of kubernetes.core."""
+    version = "1" if new == "blue" else "2"
+    image = {"spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "app", "image": f"registry.test/app:{version}"}]}}}}
+    common = {"api_version": "apps/v1", "kind": "Deployment", "state": "patched", **connection(space)}
+    steps = [
+        {"name": "Deploy", "kubernetes.core.k8s": {**common, "name": f"shop-{new}", "definition": image, "wait": True, "wait_timeout": 300}},
+        {"name": "Ready", "kubernetes.core.k8s_info": {"api_version": "apps/v1", "kind": "Deployment", "name": f"shop-{new}", **connection(space)},
+         "register": "found", "until": "found.resources[0].status.readyReplicas | default(0) == 1", "retries": 60, "delay": 5},
+        {"name": "Switch", **theirs(space, new)},
+        {"name": "Scale down", "kubernetes.core.k8s_scale": {"api_version": "apps/v1", "kind": "Deployment", "name": f"shop-{old}", "replicas": 0,
+                                                              "wait": False, **connection(space)}},
+    ]
+    return {"hosts": "localhost", "gather_facts": False, "vars": {"ansible_python_interpreter": str(program.with_name("python"))}, "tasks": steps}
