@@ -48,6 +48,7 @@ class KubernetesStore:
             raise ConfigError(f"{name[:80]!r} cannot be the name of a release whose state is in Kubernetes", where="rollout_name", do=do)
         self._name = name
         self._kube = kube
+        self._loaded: dict[str, dict[str, Any]] = {}
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], name: str, kube: Optional[Kube] = None) -> KubernetesStore:
@@ -60,6 +61,7 @@ class KubernetesStore:
         found = self._kube.get(resource, name)
         if found is None:
             return None
+        self._loaded[key] = found
         return Stored(self._parsed(key, found), str(found["metadata"]["resourceVersion"]))
 
     def save(self, key: str, value: Mapping[str, Any], expect: Optional[str]) -> str:
@@ -69,7 +71,9 @@ class KubernetesStore:
         mark = secrets.token_hex(8)
         current: dict[str, Any] = {}
         if expect is not None:
-            current = self._kube.get(resource, name) or {}
+            current = self._loaded.pop(key, {})  # the server compares: an object that is another by now is refused
+            if not current or current["metadata"]["resourceVersion"] != expect:
+                current = self._kube.get(resource, name) or {}
             if not current or current["metadata"]["resourceVersion"] != expect:
                 raise Conflict("somebody else changed it meanwhile", where=self._shown(key))
             self._parsed(key, current)
