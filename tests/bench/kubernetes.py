@@ -143,15 +143,18 @@ def release(space: Namespace) -> dict[str, Any]:
 
 
 def script(space: Namespace) -> str:
-    """What a pipeline does by hand: image, rollout status, switch, scale down."""
+    """What a pipeline does by hand: look who is live, image, rollout status, switch, look again, scale down."""
     run = " ".join(kubectl(space))
     return f"""set -euo pipefail
 new=$1 old=$2
 version=1; test "$new" = blue || version=2
+live=$({run} get service shop --output 'jsonpath={{.spec.selector.color}}')
+test "$live" = "$old"
 {run} set image "deployment/shop-$new" "app=registry.test/app:$version"
 {run} scale "deployment/shop-$new" --replicas=1
 {run} rollout status "deployment/shop-$new" --timeout=300s
 {run} patch service shop --patch "{{\\"spec\\":{{\\"selector\\":{{\\"color\\":\\"$new\\"}}}}}}"
+{run} get endpointslices --selector kubernetes.io/service-name=shop
 {run} scale "deployment/shop-$old" --replicas=0
 """
 
@@ -161,11 +164,15 @@ def play(space: Namespace, new: str, old: str, program: Path) -> dict[str, Any]:
     version = "1" if new == "blue" else "2"
     image = {"spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "app", "image": f"registry.test/app:{version}"}]}}}}
     common = {"api_version": "apps/v1", "kind": "Deployment", "state": "patched", **connection(space)}
+    slices = {"api_version": "discovery.k8s.io/v1", "kind": "EndpointSlice", "label_selectors": ["kubernetes.io/service-name=shop"]}
     steps = [
+        {"name": "Live", "kubernetes.core.k8s_info": {"api_version": "v1", "kind": "Service", "name": "shop", **connection(space)}, "register": "live",
+         "failed_when": f"live.resources[0].spec.selector.color != '{old}'"},
         {"name": "Deploy", "kubernetes.core.k8s": {**common, "name": f"shop-{new}", "definition": image, "wait": True, "wait_timeout": 300}},
         {"name": "Ready", "kubernetes.core.k8s_info": {"api_version": "apps/v1", "kind": "Deployment", "name": f"shop-{new}", **connection(space)},
          "register": "found", "until": "found.resources[0].status.readyReplicas | default(0) == 1", "retries": 60, "delay": 5},
         {"name": "Switch", **theirs(space, new)},
+        {"name": "Endpoints", "kubernetes.core.k8s_info": {**slices, **connection(space)}},
         {"name": "Scale down", "kubernetes.core.k8s_scale": {"api_version": "apps/v1", "kind": "Deployment", "name": f"shop-{old}", "replicas": 0,
                                                               "wait": False, **connection(space)}},
     ]
