@@ -183,7 +183,7 @@ def planned(weight: float) -> Plan:
 
 def before(provider: PrometheusProvider, plan: Plan, **metric: Any) -> Preflight:
     """What plan asks that server about one metric."""
-    spec = {"name": "shop", "analysis": {"provider": {"prometheus": {"url": provider.url, **OPTIONS}}}}
+    spec = {"name": "shop", "workload": {"pool": {"stable": "blue"}}, "analysis": {"provider": {"prometheus": {"url": provider.url, **OPTIONS}}}}
     made = Preflight(spec, [Metric.from_options({"name": "errors", "failure_condition": "result > 0.02", **metric}, "m")], plan, SystemClock())
     made.reach()
     return made

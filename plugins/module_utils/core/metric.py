@@ -69,7 +69,9 @@ METRIC_OPTIONS: Options = {
     ),
     "min_requests": Option("int", "Requests a measurement must be made from; below it is no data.", minimum=0, aliases=("minRequests",)),
     "min_samples": Option("int", "Points a measurement must be made from; below it is no data.", minimum=0, aliases=("minSamples",)),
-    "baseline": Option("str", "What the candidate is held against. V(stable) when C(max_ratio) or C(max_delta) is given.", choices=BASELINES),
+    "baseline": Option(
+        "str", "What the candidate is held against. V(stable) when C(max_ratio), C(max_delta) or a statistical C(judge) is given.", choices=BASELINES
+    ),
     "baseline_value": Option("float", "The value of a V(fixed) baseline.", aliases=("baselineValue",)),
     "baseline_window": Option("duration", "How far a baseline taken V(before) the release reaches back.", default="30m", aliases=("baselineWindow",)),
     "max_ratio": Option("float", "Bad when the candidate is more than this many times the baseline.", aliases=("maxRatio",)),
@@ -146,7 +148,7 @@ class Metric:
                 given[name] = duration(given[name], f"{where}.{name}")
         given.setdefault("no_data_timeout", no_data_timeout)
         given.setdefault("direction", "decrease" if given.get("builtin") in FALLING_IS_BAD else "increase")
-        if {"max_ratio", "max_delta"} & set(given):
+        if {"max_ratio", "max_delta"} & set(given) or judge not in ("", "relative", "threshold"):
             given.setdefault("baseline", "stable")
         metric = cls(
             provider=provider, provider_options=provider_options, judge=judge, judge_options=judge_options,
@@ -213,6 +215,10 @@ def analysis_options(providers: Options) -> Options:
         ),
         "no_data_timeout": Option(
             "duration", "How long a step may have no data; a fresh candidate always begins empty.", default="5m", aliases=("noDataTimeout",)
+        ),
+        "alpha": Option(
+            "float", "Chance that a release without any regression is taken back by its V(sequential) metrics, all of them and all looks together.",
+            default=0.01, minimum=0.000001, maximum=0.2,
         ),
         "error_hold": Option(
             "duration", "How long weights stay frozen while a provider does not answer, before the release goes back.", default="10m", aliases=("errorHold",)
@@ -333,6 +339,11 @@ def _label_value(text: str, regex: bool, raw: bool) -> str:
             raise Unavailable(f"{text[:80]!r} cannot stand within backquotes in a query")
         return text
     return text.replace("\\", "\\\\").replace('"', "\\x22").replace("'", "\\x27").replace("\n", "\\n")
+
+
+def quoted(text: str) -> str:
+    """``text`` as a label value, with its quotes."""
+    return f'"{_label_value(text, regex=False, raw=False)}"'
 
 
 def window_labels(window: Window) -> dict[str, str]:

@@ -66,8 +66,22 @@ class MetricProvider(Protocol):
         """
 
 
+@runtime_checkable
+class Explaining(Protocol):
+    """What a MetricProvider may have besides: it knows why a question has no data."""
+
+    def why_no_data(self, query: str, window: Window) -> str:
+        """A sentence where the question is to blame, such as labels that nothing has; empty where it is not, or cannot be said. Never raises NoData."""
+
+
 class Judge(Protocol):
-    """Turns measurements into a verdict. Pure."""
+    """Turns all looks of a step into a verdict. Pure: the same evidence gives the same verdict.
+
+    ``KIND`` is what it weighs, see :mod:`.evidence`. FAILED once the evidence is there, SUCCESSFUL only with evidence, RUNNING until then,
+    PENDING without data, ERROR for what cannot be judged; it never raises for what was measured.
+    """
+
+    KIND: str
 
     def judge(self, criterion: Any, candidate: Series, baseline: Optional[Series]) -> Verdict: ...
 

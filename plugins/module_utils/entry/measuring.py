@@ -8,10 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..clients.kube import KUBE_OPTIONS, Kube
 from ..core.metric import Metric
-from ..core.model import Series, Window
-from ..core.ports import MetricProvider
+from ..core.model import STABLE, Series, Window
+from ..core.ports import Explaining, MetricProvider
 from . import build
+from .catalog import WORKLOADS
+from .shared import takes_part
+
+
+def labels_of(spec: Mapping[str, Any], track: str, version: str) -> dict[str, str]:
+    """What fills the placeholders of a query about ``track``. On Kubernetes ``workload`` is the object that is the track, else the release's name.
+
+    ``kind`` and ``container`` are for providers that find the Pods of such an object. Raises ConfigError for a kubeconfig that cannot be used.
+    """
+    [(kind, options)] = spec["workload"].items()
+    labels = {"track": track, "workload": str(spec["name"]), "version": version or "unknown"}
+    if not takes_part(WORKLOADS[kind]):
+        return labels
+    namespace = Kube.from_options({name: options.get(name) for name in KUBE_OPTIONS}).namespace
+    return {**labels, "workload": options.get(track) or options[STABLE], "namespace": namespace, "kind": kind, "container": options.get("container") or ""}
 
 
 class Measuring:
@@ -33,6 +49,11 @@ class Measuring:
 
     def measure(self, metric: Metric, window: Window) -> Series:
         return self.of(metric).query(metric.query, window)
+
+    def why_no_data(self, metric: Metric, window: Window) -> str:
+        """What is wrong with the question, where its provider can tell."""
+        provider = self.of(metric)
+        return provider.why_no_data(metric.query, window) if isinstance(provider, Explaining) else ""
 
     def lag(self, metric: Metric) -> float:
         return float(getattr(self.of(metric), "lag", 0.0))

@@ -10,14 +10,16 @@ from typing import Any, Optional
 
 from ..core.bake import SCRAPES
 from ..core.errors import ConfigError, DeliveryError, NoData, Stale, Unavailable, Unsupported
-from ..core.foresight import Rate, thin
+from ..core.evidence import POINTS
+from ..core.foresight import Rate, comparing, thin
 from ..core.metric import Metric
 from ..core.model import Capability, Series, Window
 from ..core.plan import Kind, Plan
 from ..core.ports import Clock, TrafficRouter
 from ..core.strategies.compile import IN_PLACE
 from ..core.units import duration, show_duration
-from .measuring import Measuring
+from .catalog import JUDGES
+from .measuring import Measuring, labels_of
 
 BREATH = 1.0
 """Seconds between two looks at counters."""
@@ -76,6 +78,9 @@ class Preflight:
                 raise Unavailable(f"the metrics cannot be asked: {error}", where="rollout_analysis.provider",
                                   do="Make them reachable, or write rollout_analysis: none if you mean to ship blind.") from None
         for index, metric in enumerate(self._metrics):
+            if metric.judge in JUDGES and self._plan.previous and not metric.dry_run and not comparing(self._plan):
+                raise ConfigError(f"{metric.judge} compares two versions under the same load, and no bake of this plan has requests on both",
+                                  where=f"rollout_analysis.metrics[{index}].judge", do="Bake at a share below 100 %, or give conditions instead.")
             for step in filter(_watched, self._plan.steps):
                 metric.check_fits(step.duration or 0, f"rollout_analysis.metrics[{index}]")
 
@@ -83,11 +88,13 @@ class Preflight:
         try:
             series = self._again(metric)
         except (NoData, Stale) as error:
-            return [f"{metric.name} has no data now: {error}"]
+            why = self._measuring.why_no_data(metric, self._window(metric, self._plan.stable)) if isinstance(error, NoData) else ""
+            return [f"{metric.name} has no data now: {why or error}"]
         except DeliveryError as error:
             raise _refused(metric, error, where) from None
-        if metric.min_requests and all(point.n is None for sample in series.samples for point in sample.points):
-            raise ConfigError(f"{metric.name} has min_requests, and its answer does not say how many requests it was made from", where=where,
+        wants = "min_requests" if metric.min_requests else f"the judge {metric.judge}" if _counted(metric) else ""
+        if wants and all(point.n is None for sample in series.samples for point in sample.points):
+            raise ConfigError(f"{metric.name} has {wants}, and its answer does not say how many requests it was made from", where=where,
                               do="Use a built-in metric, or count_path with the web provider.")
         return []
 
@@ -111,7 +118,7 @@ class Preflight:
     def _window(self, metric: Metric, track: str) -> Window:
         now, plan = self._clock.time(), self._plan
         version = plan.version if track == plan.candidate and plan.strategy not in IN_PLACE else plan.previous
-        labels = {"track": track, "workload": self._spec["name"], "version": version or "unknown"}
+        labels = labels_of(self._spec, track, version)
         seconds = max(metric.interval or self._interval, SCRAPES * self._measuring.lag(metric))
         return Window(track, now - seconds, now, labels, metric.builtin, metric.quantile)
 
@@ -154,6 +161,11 @@ class Preflight:
 
 def _watched(step: Any) -> bool:
     return bool(step.kind is Kind.BAKE and step.watch and step.duration)
+
+
+def _counted(metric: Metric) -> bool:
+    """Whether a statistical judge wants to know how many requests an answer was made from."""
+    return metric.judge in JUDGES and JUDGES[metric.judge].KIND != POINTS
 
 
 def _refused(metric: Metric, error: DeliveryError, where: str) -> ConfigError:

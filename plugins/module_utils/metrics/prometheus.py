@@ -17,13 +17,13 @@ import math
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Optional
 
 from ..clients import exposition
 from ..clients.web import CONNECTION, Response, connection, fetch, parse
 from ..core.errors import ConfigError, NoData, Stale, Unavailable, Unsupported, unknown
-from ..core.metric import render, window_labels
+from ..core.metric import quoted, render, window_labels
 from ..core.model import Point, Sample, Series, Window
 from ..core.options import Option, Options
 from ..core.promql import selectors
@@ -44,16 +44,21 @@ class Convention:
     errors: str
     buckets: str = ""
     to_ms: float = 1000.0
+    by_pod: bool = False
+    """Whether the Pods themselves are scraped, so that the label ``pod`` says whose requests these are."""
 
 
 CONVENTIONS: Mapping[str, Convention] = {
     "envoy": Convention("envoy_cluster_upstream_rq_xx", 'envoy_response_code_class="5"', "envoy_cluster_upstream_rq_time", 1.0),
-    "generic": Convention("http_requests_total", 'code=~"5.."', "http_request_duration_seconds"),
+    "generic": Convention("http_requests_total", 'code=~"5.."', "http_request_duration_seconds", by_pod=True),
     "haproxy": Convention("haproxy_server_http_responses_total", 'code="5xx"'),
     "istio": Convention("istio_requests_total", 'response_code=~"5.."', "istio_request_duration_milliseconds", 1.0),
     "nginx_ingress": Convention("nginx_ingress_controller_requests", 'status=~"5.."', "nginx_ingress_controller_request_duration_seconds"),
     "traefik": Convention("traefik_service_requests_total", 'code=~"5.."', "traefik_service_request_duration_seconds"),
 }
+
+POD_NAMES: Mapping[str, str] = {"deployment": "[^-]+-[^-]{5}", "statefulset": "[0-9]+", "daemonset": "[^-]{5}"}
+"""What Kubernetes writes behind an object's name and a hyphen to name its Pods, by the kind of object. No other object's Pods match it."""
 
 
 class PrometheusProvider:
@@ -68,10 +73,12 @@ class PrometheusProvider:
         "convention": Option("str", "Whose series the built-in metrics read.", default="generic", choices=tuple(CONVENTIONS)),
         "errors": Option("str", "Label matcher of a failed request, where it differs from the convention's, such as V(status=~\"5..\")."),
         "selectors": Option(
-            "dict", "Label matchers of each track's requests, such as V(canary: 'job=\"shop\",track=\"canary\"'). For built-in metrics.", default={}, open=True
+            "dict", "Label matchers of each track's requests, such as V(canary: 'job=\"shop\",track=\"canary\"'). For built-in metrics."
+            " Default, on Kubernetes and with the convention V(generic): the labels C(namespace) and C(pod).", default={}, open=True,
         ),
         "container_selectors": Option(
-            "dict", "Label matchers of each track's containers, for V(memory), V(restarts) and V(cpu_throttling).", default={}, open=True
+            "dict", "Label matchers of each track's containers, for V(memory), V(restarts) and V(cpu_throttling)."
+            " Default, on Kubernetes: the labels C(namespace), C(pod) and C(container).", default={}, open=True,
         ),
     }
 
@@ -97,7 +104,7 @@ class PrometheusProvider:
         parse(options["url"], options.get("url_allow") or (), options.get("within") or ())
         convention = CONVENTIONS[options.get("convention", "generic")]
         if options.get("errors"):
-            convention = Convention(convention.requests, options["errors"], convention.buckets, convention.to_ms)
+            convention = replace(convention, errors=options["errors"])
         return cls(
             options["url"], connection(options), scrape_interval=duration(options.get("scrape_interval", "15s")),
             allow_partial=options.get("allow_partial", False), convention=convention,
@@ -124,6 +131,30 @@ class PrometheusProvider:
         samples = tuple(Sample((Point(point.time, point.value, n),), sample.labels) for sample in answer.samples for point in sample.points)
         return Series(samples, answer.partial, asked)
 
+    def why_no_data(self, query: str, window: Window) -> str:
+        """The first selector of the question that matches nothing now, and what there is instead."""
+        labels = window_labels(window)
+        asked = self._counted(window, labels) or self._builtin(window, labels) if window.builtin else render(query, labels, "query")
+        for selector in selectors(asked):
+            name = selector.partition("{")[0]
+            try:
+                if self._there(selector):
+                    continue
+                if name == selector or not self._there(name):
+                    return f"{self.url} has no series {name or selector}"
+                [sample] = self._evaluate(f"topk(1, {name})", None).samples
+            except (NoData, Unavailable):
+                return ""
+            others = ", ".join(f'{label}="{text}"' for label, text in sorted(sample.labels.items()) if label != "__name__")
+            return f"no series matches {selector}, and there are others, such as {{{others}}}"
+        return ""
+
+    def _there(self, selector: str) -> bool:
+        try:
+            return bool(self._evaluate(f"count({selector})", None).samples)
+        except NoData:
+            return False
+
     def _builtin(self, window: Window, labels: Mapping[str, str]) -> str:
         """The query of a built-in metric. A numerator that never counted is 0, a denominator that is absent stays no data."""
         kind, span = window.builtin, labels["window"]
@@ -141,7 +172,8 @@ class PrometheusProvider:
         return queries[kind]
 
     def _container_query(self, kind: str, window: Window, labels: Mapping[str, str]) -> str:
-        selector, span = self._selector(self._containers, "container_selectors", window, labels), labels["window"]
+        span = labels["window"]
+        selector = self._selector(self._containers, "container_selectors", window, labels, _container_of(labels))
         if kind == "memory":
             return f"max(container_memory_working_set_bytes{{{selector}}})"
         if kind == "restarts":
@@ -149,7 +181,14 @@ class PrometheusProvider:
         parts = [f"sum(rate(container_cpu_cfs_{name}_total{{{selector}}}[{span}]))" for name in ("throttled_periods", "periods")]
         return " / ".join(parts)
 
-    def _selector(self, known: Mapping[str, str], option: str, window: Window, labels: Mapping[str, str]) -> str:
+    def _selector(self, known: Mapping[str, str], option: str, window: Window, labels: Mapping[str, str], more: str = "") -> str:
+        """The matchers of a track's series. ``more``: what stands behind those of a Kubernetes object's Pods."""
+        if not known and labels.get("kind") in POD_NAMES and (self._convention.by_pod or option == "container_selectors"):
+            pods = f'namespace="${{namespace}}",pod=~"${{workload}}-{POD_NAMES[labels["kind"]]}"'
+            return render(pods, labels, f"prometheus.{option}") + more
+        if not known:
+            raise ConfigError(f"nothing says which series are those of {window.track}", where=f"prometheus.{option}",
+                              do=f"Write {option}: {{{window.track}: 'label=\"value\"'}}, one for each track.")
         if window.track not in known:
             raise unknown("track", window.track, known, where=f"prometheus.{option}")
         return render(str(known[window.track]), labels, f"prometheus.{option}.{window.track}")
@@ -194,6 +233,11 @@ class PrometheusProvider:
             fields["time"] = f"{self._evaluate('vector(0)', None).now - behind:.3f}"
         response = fetch(f"{self.url}/api/v1/query?{urllib.parse.urlencode(fields)}", **self._access)
         return _read(response, self.url, self._allow_partial)
+
+
+def _container_of(labels: Mapping[str, str]) -> str:
+    """The named container, or all of a Pod's without the sandbox and without their sum."""
+    return f",container={quoted(labels['container'])}" if labels.get("container") else ',container!="",container!="POD"'
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Optional
 
 from ...core.advance import Result
 from ...core.bake import BakeResult, Look, Ports, Scope, bake
 from ...core.codec import encode
+from ...core.evidence import COUNTS
+from ...core.foresight import both, comparing
 from ...core.metric import Metric
 from ...core.model import CANARY, STABLE
 from ...core.options import Option, Options, check
 from ...core.outage import Outages
+from ...core.ports import Judge
 from ...core.report import journal
 from ...core.tree import look_line, outage_line
 from ...core.units import duration, from_iso
 from .. import build
+from ..catalog import JUDGES
 from ..context import Context
 from ..guard import Guard
-from ..measuring import Measuring
+from ..measuring import Measuring, labels_of
 from ..release_file import ANALYSIS
 from ..run import RELEASE_OPTION, Run, for_step, seen
 from .health import allowed, parsed, prober, targets_of
@@ -70,7 +75,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if context.check_mode:
         return {"changed": False, "phase": "", "metrics": [encode(metric) for metric in metrics]}
     lines = Lines(context, Outages("gives up"))
-    ports = Ports(measuring.measure, context.clock, on_look=lines.look, lag=measuring.lag)
+    ports = Ports(measuring.measure, context.clock, on_look=lines.look, lag=measuring.lag, judges=build.judges(metrics, analysis))
     wait = duration(params["duration"]) if params.get("duration") else None
     result = _bake(metrics, ports, analysis, wait, Scope(params["candidate"], params["baseline"], labels=labels))
     return {"changed": False, "phase": result.phase.value, "reason": result.reason, "decision": _decision(result, analysis),
@@ -93,11 +98,31 @@ class Watching:
     def __init__(self, current: Run, context: Context) -> None:
         spec, self._current, self._context = current.spec, current, context
         self.analysis = check(spec.get("analysis") or {}, Option("dict", "", options=ANALYSIS), "rollout_analysis") if spec.get("analysis") else {}
-        self.metrics = build.metrics(self.analysis) if current.doing.watch else []
+        self._all = build.metrics(self.analysis)
+        self.metrics = self._judged_here() if current.doing.watch else []
         self.guard = Guard(current)
         self._measuring = Measuring(self.analysis, current.tracks, spec.get("url_allow") or ())
         gives_up = "stops" if current.record.plan.on_failure == "hold" else "rolls back"
         self._lines = Lines(context, Outages(gives_up), spec["name"], current.doing.name)
+
+    def _judged_here(self) -> list[Metric]:
+        """The metrics, those that compare two versions only where both get requests; their own conditions decide everywhere."""
+        if both(self._current.target, *self._current.compared):
+            return self._all
+        left = [replace(metric, judge="", max_ratio=None) if metric.judge in JUDGES else metric for metric in self._all]
+        mute = [metric.name for metric in left if not (metric.has_bound or metric.max_ratio is not None or metric.max_delta is not None or metric.dry_run)]
+        if mute:
+            self._context.say(f"{self._current.label}: {', '.join(mute)} not judged here, only one version gets requests")
+        return [metric for metric in left if metric.name not in mute]
+
+    def _judges(self) -> dict[str, Judge]:
+        """The statistical judges of this step. That they begin to look is written down first: each beginning spends a part of what there is."""
+        if not any(metric.judge in JUDGES for metric in self.metrics):
+            return {}
+        current = self._current
+        current.record = replace(current.record, bakes=current.record.bakes + 1)
+        current.save()
+        return build.judges(self._all, self.analysis, current.record.bakes, max(1, comparing(current.record.plan)))
 
     def reach(self) -> None:
         """Make every provider now. Raises Unavailable, ConfigError."""
@@ -109,10 +134,10 @@ class Watching:
         current, step = self._current, self._current.doing
         candidate, baseline = current.compared
         versions = {candidate: current.record.release.version, baseline: current.record.plan.previous}
-        labels = {track: {"track": track, "workload": current.spec["name"], "version": versions[track] or "unknown"} for track in versions if track}
+        labels = {track: labels_of(current.spec, track, versions[track]) for track in versions if track}
         tick = on_tick or current.tick
         ports = Ports(self._measuring.measure, self._context.clock, on_tick=lambda: tick() or self.guard.check(), on_look=self._look,
-                      lag=self._measuring.lag, health=Vitals(current.spec, current.tracks.get(candidate, ())).unhealthy)
+                      lag=self._measuring.lag, judges=self._judges(), health=Vitals(current.spec, current.tracks.get(candidate, ())).unhealthy)
         scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started),
                       shown=CANARY if baseline else "new version")
         return _bake(self.metrics, ports, {**self.analysis, **more}, wait, scope, step.interval)
@@ -122,9 +147,9 @@ class Watching:
         self._current.event("verdict", step=self._current.index, phase=result.phase.value, reason=result.reason)
 
     def _look(self, look: Look) -> None:
-        unit = UNITS.get(next((metric.builtin for metric in self.metrics if metric.name == look.metric), ""), "")
+        unit = next((unit_of(metric) for metric in self.metrics if metric.name == look.metric), "")
         self._current.event("look", step=self._current.index, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline,
-                            threshold=look.threshold, n=look.n, reason=look.reason, unit=unit)
+                            threshold=look.threshold, n=look.n, reason=look.reason, unit=unit, **bounds(look))
         self._lines.look(look, unit)
 
 
@@ -149,6 +174,16 @@ def _seen(result: BakeResult, analysis: Mapping[str, Any], guard: Guard) -> tupl
 UNITS = {"error_rate": "share", "success_rate": "share", "latency": "ms", "latency_mean": "ms"}
 
 
+def unit_of(metric: Metric) -> str:
+    """What the values of a metric are. A judge of counts weighs shares."""
+    return "share" if metric.judge in JUDGES and JUDGES[metric.judge].KIND == COUNTS else UNITS.get(metric.builtin, "")
+
+
+def bounds(look: Look) -> dict[str, Any]:
+    """What a statistical judge says besides, for the journal."""
+    return {name: getattr(look, name) for name in ("low", "high", "confidence", "limit") if getattr(look, name) is not None}
+
+
 class Lines:
     """The lines of one bake: one a look, and few while metrics cannot be asked."""
 
@@ -160,7 +195,7 @@ class Lines:
         away = self._outages.line(look)
         if away is None:
             shown = journal.Look(look.at, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline, threshold=look.threshold,
-                                 n=look.n, reason=look.reason, unit=unit)
+                                 n=look.n, reason=look.reason, unit=unit, **bounds(look))
             self._context.say(look_line(shown, service=self._service, step=self._step))
         elif away:
             self._context.say(outage_line(away, service=self._service, step=self._step))
