@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from .assess import Tally, assess, close, reopen, worst
-from .errors import ConfigError, Conflict, DeliveryError, Fenced, Interrupted, NoData, unknown
-from .judge import POINT_JUDGES, gate, judge, overdue, threshold_text
+from .errors import ConfigError, Conflict, DeliveryError, Fenced, Interrupted, NoData
+from .evidence import COUNTS, POINTS, Evidence
+from .judge import POINT_JUDGES, gate, judge, overdue, threshold_text, with_bounds
 from .metric import Metric, literal_range
 from .model import CANARY, STABLE, Phase, Series, Verdict, Window
 from .ports import Clock, Judge
@@ -39,8 +40,8 @@ SCRAPES = 4
 class Look:
     """One look at one metric. ``at``: seconds since the epoch; ``phase`` is that of this measurement alone.
 
-    Of a metric that cannot be asked, ``outage`` is for how many seconds it could not by now, and ``left`` how many more decide against
-    the candidate; None where nothing is decided.
+    ``low`` to ``score`` are those of a statistical judge's verdict. Of a metric that cannot be asked, ``outage`` is for how many seconds it could
+    not by now, and ``left`` how many more decide against the candidate; None where nothing is decided.
     """
 
     metric: str
@@ -54,6 +55,12 @@ class Look:
     dry_run: bool = False
     outage: Optional[float] = None
     left: Optional[float] = None
+    low: Optional[float] = None
+    high: Optional[float] = None
+    confidence: Optional[float] = None
+    limit: Optional[float] = None
+    p: Optional[float] = None
+    score: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ class Ports:
 
     ``measure`` answers a metric for a window or raises; ``lag`` is how many seconds the newest sample of a metric may be behind.
     ``on_tick`` renews the lease and looks for requests; it returns a reason to end early. ``health`` returns what is unhealthy.
-    ``judges`` are the statistical ones by name; they answer RUNNING as long as the evidence is still coming.
+    ``judges`` are the statistical ones, by the name of their metric; they answer RUNNING as long as the evidence is still coming.
     """
 
     measure: Callable[[Metric, Window], Series]
@@ -135,8 +142,8 @@ def bake(
     ``started``: when the step began, seconds since the epoch (default now): data from before it belongs to another step.
     """
     for metric in metrics:
-        if metric.judge not in POINT_JUDGES and metric.judge not in ports.judges:
-            raise unknown("judge", metric.judge, [*filter(None, POINT_JUDGES), *ports.judges], where=metric.name)
+        if metric.judge not in POINT_JUDGES and metric.name not in ports.judges:
+            raise ConfigError(f"there is no judge {metric.judge} here", where=metric.name)
     watched = tuple(_with_interval(metric, interval) if duration is not None else metric for metric in metrics)
     endless = [metric.name for metric in watched if metric.effective_count is None and duration is None]
     if endless:
@@ -153,8 +160,9 @@ def _with_interval(metric: Metric, interval: float) -> Metric:
 class _Watch:
     """One metric within a bake. Times are monotonic seconds."""
 
-    def __init__(self, metric: Metric, start: float) -> None:
+    def __init__(self, metric: Metric, start: float, evidence: Optional[Evidence]) -> None:
         self.metric = metric
+        self.evidence = evidence  # what a statistical judge weighs
         self.tally = Tally()
         self.due = start + (metric.initial_delay or (metric.interval or 0.0))  # at second zero of a fresh step there is nothing to see
         self.errors_since: Optional[float] = None
@@ -173,7 +181,7 @@ class _Bake:
         self.end = None if duration is None else self.start + duration
         self.duration, self.interval, self.started = duration, interval, started
         self.scope, self.error_hold, self.on_inconclusive = scope, error_hold, on_inconclusive
-        self.watches = [_Watch(metric, self.start) for metric in metrics]
+        self.watches = [_Watch(metric, self.start, self.evidence_of(metric)) for metric in metrics]
         self.looks: list[Look] = []
         self.health_due = self.start + interval
 
@@ -196,6 +204,11 @@ class _Bake:
             if self.is_over():
                 return self.result()
             self.clock.sleep(self.until_next())
+
+    def evidence_of(self, metric: Metric) -> Optional[Evidence]:
+        if metric.judge in POINT_JUDGES:
+            return None
+        return Evidence(getattr(self.ports.judges[metric.name], "KIND", COUNTS), self.started)
 
     def check_health(self) -> str:
         if self.clock.now() < self.health_due:
@@ -251,6 +264,7 @@ class _Bake:
             Look(
                 metric.name, verdict.phase, verdict.reason, self.clock.time(), verdict.value, verdict.baseline,
                 verdict.threshold or threshold_text(metric), verdict.n, metric.dry_run, outage, left,
+                verdict.low, verdict.high, verdict.confidence, verdict.limit, verdict.p, verdict.score,
             )
         )
         self.ports.on_look(self.looks[-1])
@@ -276,29 +290,42 @@ class _Bake:
         """Measure candidate and baseline over the same window, and judge."""
         metric = watch.metric
         try:
-            window, missing = self.window(metric)
+            window, missing = self.window(watch)
             if missing:
                 return Verdict(Phase.PENDING, f"{metric.name}: {missing}")
-            track = self.scope.called
             candidate = self.ports.measure(metric, window)
             baseline = self.baseline(watch, window)
-            if metric.judge in POINT_JUDGES:
-                return judge(metric, candidate, baseline, track=track)
-            return gate(metric, candidate, track=track) or self.ports.judges[metric.judge].judge(metric, candidate, baseline)
+            if watch.evidence is None:
+                return judge(metric, candidate, baseline, track=self.scope.called)
+            return self.weigh(watch, watch.evidence, window, candidate, baseline)
         except (Conflict, Fenced, Interrupted):
             raise
         except NoData as error:
-            return Verdict(Phase.PENDING, f"{metric.name} of the {self.scope.called}: {error}")
+            text = f"{metric.name} of the {self.scope.called}: {error}"
+            if watch.evidence and watch.evidence.restart(self.clock.time()):
+                return Verdict(Phase.RUNNING, f"{text}; what was counted before still counts")
+            return Verdict(Phase.PENDING, text)
         except DeliveryError as error:
             return Verdict(Phase.ERROR, f"{metric.name} of the {self.scope.called}: {error}")
 
-    def window(self, metric: Metric) -> tuple[Window, str]:
+    def weigh(self, watch: _Watch, evidence: Evidence, window: Window, candidate: Series, baseline: Optional[Series]) -> Verdict:
+        """The verdict of a statistical judge on all looks of this step, and of the metric's own bounds on this one."""
+        metric = watch.metric
+        early = gate(metric, candidate, track=self.scope.called)
+        if early:
+            return early
+        seen = max(0.0, 1.0 - self.ports.lag(metric) / window.seconds) if window.seconds > 0 else 0.0
+        weighed = evidence.add(metric, candidate, baseline, self.clock.time(), seen)
+        return with_bounds(metric, self.ports.judges[metric.name].judge(metric, *weighed), candidate, baseline, track=self.scope.called)
+
+    def window(self, watch: _Watch) -> tuple[Window, str]:
         """The window of the next look; with a reason instead while the step is too young for it."""
-        now = self.clock.time()
-        age, lag = now - self.started, self.ports.lag(metric)
+        metric, now = watch.metric, self.clock.time()
+        counts = watch.evidence is not None and watch.evidence.kind != POINTS
+        age, lag = now - (watch.evidence.began if watch.evidence and counts else self.started), self.ports.lag(metric)
         fresh = age - lag
-        # a statistical judge weighs all the evidence of the step, a point judge the newest interval, and enough of it to hold a rate
-        newest = metric.interval if metric.judge in POINT_JUDGES else None
+        # a judge of counts is asked about all of the step, another about the newest interval, and enough of it to hold a rate
+        newest = None if counts else metric.interval
         span = fresh if newest is None else min(max(newest, SCRAPES * lag), fresh)
         window = self.on_track(metric, self.scope.candidate, now - max(0.0, span), now)
         if literal_range(metric.query) > age:

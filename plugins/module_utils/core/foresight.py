@@ -69,6 +69,19 @@ def _missed(routes: Routes, wanted: Fraction, plan: Plan, resolution: int) -> st
     return f"whole weights up to {resolution} on {' and '.join(str(count) for count in counts.values())} servers give {show_percent(made)} at best"
 
 
+def comparing(plan: Plan) -> int:
+    """How many waits of the plan are watched while both versions get requests, so that one can be compared with the other."""
+    watched = [routes for step, routes in _folded(plan) if (step.kind is Kind.BAKE and step.watch and step.duration) or step.kind is Kind.GATE]
+    return sum(1 for routes in watched if both(routes, plan.candidate, plan.stable))
+
+
+def both(routes: Routes, candidate: str, stable: str) -> bool:
+    """Whether requests reach both tracks."""
+    if candidate == stable or not routes.weight(stable):
+        return False
+    return bool(routes.weight(candidate)) or bool(routes.matches) or routes.mirror is not None
+
+
 def thin(plan: Plan, metrics: Sequence[Metric], rate: Rate, interval: float, lag: Lag) -> tuple[list[str], list[str]]:
     """(what will probably be too thin, what cannot be enough) of the plan's watched bakes, each as one sentence.
 

@@ -73,6 +73,18 @@ def gate(metric: Metric, candidate: Series, *, track: str = CANARY) -> Verdict |
     return None
 
 
+def with_bounds(metric: Metric, verdict: Verdict, candidate: Series, baseline: Series | None, *, track: str = CANARY) -> Verdict:
+    """A statistical judge's verdict, or the one by the metric's own conditions and range where that is worse."""
+    if not metric.has_bound:
+        return verdict
+    bound = judge(replace(metric, judge="", max_ratio=None, max_delta=None), candidate, baseline, track=track)
+    if bound.phase is Phase.SUCCESSFUL:
+        return verdict
+    if verdict.phase.rank >= bound.phase.rank:
+        return verdict
+    return replace(verdict, phase=bound.phase, reason=f"{bound.reason}; {verdict.reason}")
+
+
 def overdue(metric: Metric, pending: Verdict) -> Verdict:
     """What a pending look is once ``no_data_timeout`` is over: what a condition that asks for nil says, else ``no_data``.
 

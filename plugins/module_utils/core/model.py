@@ -226,7 +226,11 @@ class Phase(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """One judgement, with the evidence and one sentence of reason. ``value`` may be absent when nothing was measured."""
+    """One judgement, with the evidence and one sentence of reason. ``value`` may be absent when nothing was measured.
+
+    Statistical judges say more: ``low`` and ``high`` bound the value with ``confidence`` percent, ``limit`` is the largest good value, ``p`` the
+    chance of such evidence without any difference, ``score`` that of a group.
+    """
 
     phase: Phase
     reason: str
@@ -234,3 +238,9 @@ class Verdict:
     baseline: Optional[float] = None
     threshold: str = ""
     n: Optional[int] = None
+    low: Optional[float] = None
+    high: Optional[float] = None
+    confidence: Optional[float] = None
+    limit: Optional[float] = None
+    p: Optional[float] = None
+    score: Optional[float] = None

@@ -116,7 +116,8 @@ class Record:
     the outcome will be once the way back is walked. ``reason`` is one sentence. ``lost`` are hosts that failed within the budget and
     stay out of rotation. ``slots`` is the version that a whole slot is
     known to hold, so that a rollback need not deploy what is still there. ``counters`` are what the data plane had counted
-    when the release began. ``paused_at`` is the step whose pause people were told of, so that they are told once.
+    when the release began. ``paused_at`` is the step whose pause people were told of, so that they are told once. ``bakes`` is how often a
+    statistical judge began to look, repeats counted: each time spends a part of what the release may spend on false alarms.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Record:
     journal: str = ""
     counters: Mapping[str, Any] = field(default_factory=dict)
     paused_at: Optional[int] = None
+    bakes: int = 0
     schema: int = SCHEMA
 
     @property

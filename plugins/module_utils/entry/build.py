@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Optional
 
@@ -14,12 +14,13 @@ from ..core.metric import Metric
 from ..core.model import CANARY, STABLE, Capability, Condition, MatchRoute, Mirror
 from ..core.options import one_key
 from ..core.plan import GateSpec, HookSpec, Kind, Step
-from ..core.ports import ManagedWorkload, MetricProvider, StateStore, TrafficRouter
+from ..core.ports import Judge, ManagedWorkload, MetricProvider, StateStore, TrafficRouter
 from ..core.rollout import Update
+from ..core.sequential import BUDGET, shares, spend
 from ..core.strategies.brief import Brief, Scale, StepSpec
 from ..core.strategies.canary import default_steps
 from ..core.units import duration, percent, show_duration
-from .catalog import ON, PROVIDERS, ROUTERS, STORES, WORKLOADS, family
+from .catalog import JUDGES, ON, POINTS, PROVIDERS, ROUTERS, STORES, WORKLOADS, family
 from .context import Context
 
 MOST_GENERATED = 100
@@ -93,7 +94,8 @@ def metrics(analysis: Optional[Mapping[str, Any]]) -> list[Metric]:
     if not analysis:
         return []
     timeout = duration(analysis.get("no_data_timeout", "5m"), "rollout_analysis.no_data_timeout")
-    made = [Metric.from_options(item, f"rollout_analysis.metrics[{index}]", no_data_timeout=timeout, providers=family(PROVIDERS), judges={})
+    known = {**family(JUDGES), **POINTS}
+    made = [Metric.from_options(item, f"rollout_analysis.metrics[{index}]", no_data_timeout=timeout, providers=family(PROVIDERS), judges=known)
             for index, item in enumerate(analysis.get("metrics") or [])]
     if not made:
         raise ConfigError("no metric is listed", where="rollout_analysis.metrics", do="List at least one, or write rollout_analysis: none.")
@@ -101,6 +103,22 @@ def metrics(analysis: Optional[Mapping[str, Any]]) -> list[Metric]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise ConfigError(f"metric {twice!r} is listed twice", where="rollout_analysis.metrics", do="Give each its own name.")
+    for index, metric in enumerate(made):
+        if metric.judge in JUDGES:
+            JUDGES[metric.judge].check(metric, f"rollout_analysis.metrics[{index}]")
+    shares(made, analysis.get("alpha", BUDGET))
+    return made
+
+
+def judges(metrics: Sequence[Metric], analysis: Mapping[str, Any], bake: int = 1, bakes: int = 0) -> dict[str, Judge]:
+    """The statistical judges by their metric's name, for the ``bake``-th of ``bakes`` planned ones; without a plan this one may spend all."""
+    budget = analysis.get("alpha", BUDGET)
+    parts = shares(metrics, budget)
+    made: dict[str, Judge] = {}
+    for metric in metrics:
+        if metric.judge in JUDGES:
+            alpha = parts.get(metric.name, budget)
+            made[metric.name] = JUDGES[metric.judge].from_options(metric.judge_options, spend(alpha, bake, bakes) if bakes else alpha)
     return made
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.options import Option, Options
+from ..core.sequential import SequentialJudge
 from ..metrics.command import CommandProvider
 from ..metrics.envoy import EnvoyProvider
 from ..metrics.haproxy import HaproxyProvider
@@ -59,6 +60,15 @@ STORES: dict[str, Any] = {
     "memory": MemoryStore,
 }
 
+JUDGES: dict[str, Any] = {
+    "sequential": SequentialJudge,
+}
+
+POINTS: Options = {
+    "relative": Option("dict", "The point judge: max_ratio and max_delta of this metric.", options={}),
+    "threshold": Option("dict", "The point judge: conditions and threshold_range of this metric.", options={}),
+}
+"""Names for what judges a metric that has no statistical judge."""
 
 ON: Options = {
     "hosts": Option("list", "Inventory hosts or groups that hold the sockets or files named here. Default: this controller.", elements="str"),

@@ -269,19 +269,19 @@ class Evidence:
     """A statistical judge that wants 60 requests."""
 
     def judge(self, criterion: Metric, candidate: Series, baseline: Series | None) -> Verdict:
-        n = candidate.samples[0].points[0].n or 0
+        n = sum(point.n or 0 for point in candidate.samples[0].points)
         return Verdict(Phase.SUCCESSFUL if n >= 60 else Phase.RUNNING, f"needs {60 - n} more requests", n=n)
 
 
 def test_statistical_judges_see_the_whole_step() -> None:
-    rig = Rig(lambda t, window: (0.0, int(window.seconds)), judges={"sequential": Evidence()})
+    rig = Rig(lambda t, window: (0.0, int(window.seconds)), judges={"errors": Evidence()})
     result = rig.run(metric(judge="sequential"), duration=60.0)
     assert (result.phase, [look.phase for look in result.looks][-2:]) == (GOOD, [Phase.RUNNING, GOOD])
-    assert [window.seconds for _t, window in rig.asked] == [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
-    result = Rig(lambda t, window: (0.0, int(window.seconds)), judges={"sequential": Evidence()}).run(metric(judge="sequential"), duration=50.0)
+    assert [window.seconds for _t, window in rig.asked if window.track == "canary"] == [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
+    result = Rig(lambda t, window: (0.0, int(window.seconds)), judges={"errors": Evidence()}).run(metric(judge="sequential"), duration=50.0)
     assert (result.phase, result.reason, result.seconds) == (UNSURE, "nothing could be judged: needs 10 more requests", 50.0)
-    with pytest.raises(ConfigError, match="Did you mean sequential"):
-        Rig(judges={"sequential": Evidence()}).run(metric(judge="sequentiel"))
+    with pytest.raises(ConfigError, match="errors: there is no judge sequential here"):
+        Rig(judges={"another": Evidence()}).run(metric(judge="sequential"))
 
 
 def test_all_answers_errors_is_never_a_pass() -> None:

@@ -1,0 +1,288 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The judge ``sequential``: are more of the candidate's requests bad than of stable's? It may be asked after every request.
+
+After Lindon, Sanden and Shirikian, "Rapid regression detection in software deployments through sequential testing" (KDD 2022): given how the
+requests of a stretch were split, each bad one is the candidate's with a probability that only the *ratio* of the two shares decides.
+With q the candidate's part of the requests, a ratio r against a ratio r0 has the likelihood ratio
+
+    (r / r0)^bad * ((1 + q (r0 - 1)) / (1 + q (r - 1)))^(bad + base_bad)
+
+Its expectation is at most 1 whenever the true ratio is at most r0, whatever the shares themselves are: with independent requests it is
+(1 + p (x - 1))^n (1 + p' (y - 1))^n', and 1 + z <= e^z makes the exponent 0. So the product over all looks, mixed over several r, is a
+supermartingale, and by Ville's inequality it ever exceeds 1/alpha with a probability of at most alpha: after any number of looks, with shares
+that drift or burst in both tracks alike, and with weights that change between looks.
+
+The intervals are those of the beta-binomial mixture (Robbins 1970; Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform, nonparametric,
+nonasymptotic confidence sequences", Annals of Statistics 2021), valid at every look as well, for a share that does not drift.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Optional
+
+from .errors import ConfigError, DeliveryError
+from .evidence import COUNTS, Counts, as_blocks
+from .judge import SHARES
+from .metric import Metric
+from .model import Phase, Series, Verdict
+from .options import Option, Options
+from .units import show_duration, show_percent
+
+RATIOS = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 25.0, 100.0, 1000.0)
+"""How many times worse the candidate might be, beyond what is allowed: a wide net, since nobody knows beforehand. Equal weights."""
+NEIGHBOURS = 3.0
+"""Of the ratios about so many speak for a regression together: found by simulation, and only for how much evidence is planned."""
+BUDGET = 0.01
+"""Chance that a release without any regression is taken back by its sequential metrics, all of them and all looks together."""
+REPEATS = 0.1
+"""The part of the budget that is kept for bakes beyond those planned: the ones that a resumed release does again."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The state of the evidence. ``p`` is always valid; the bounds are of the shares; ``needed`` is requests of the candidate in all."""
+
+    total: Counts
+    p: float
+    low: float
+    high: float
+    base_low: float
+    base_high: float
+    needed: Optional[int]
+
+    @property
+    def share(self) -> float:
+        return self.total.bad / self.total.requests
+
+    @property
+    def base_share(self) -> float:
+        return self.total.base_bad / self.total.base_requests
+
+
+class SequentialJudge:
+    """The Judge port. ``alpha`` is what this metric may spend in this step; see :func:`spend`."""
+
+    SUMMARY: ClassVar[str] = "An always-valid test of the share of bad requests against stable's: look as often as you like."
+    KIND: ClassVar[str] = COUNTS
+    OPTIONS: ClassVar[Options] = {
+        "mde": Option("float", "The smallest difference of the shares that matters, such as 0.01 for one point. A smaller one is no reason to go back.",
+                      default=0.01, minimum=0.000001, maximum=0.5),
+        "alpha": Option("float", "The part of the release's budget that this metric may spend. Default: an even part of what the others leave.",
+                        minimum=0.000001, maximum=0.2),
+        "beta": Option("float", "Chance to let a regression of C(mde) pass.", default=0.05, minimum=0.000001, maximum=0.5),
+    }
+
+    def __init__(self, mde: float = 0.01, alpha: float = BUDGET, beta: float = 0.05) -> None:
+        self.mde, self.alpha, self.beta = mde, alpha, beta
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], alpha: float) -> SequentialJudge:
+        return cls(options["mde"], alpha, options["beta"])
+
+    @staticmethod
+    def check(metric: Metric, where: str) -> None:
+        """Raise ConfigError for what this judge cannot judge."""
+        check_counted(metric, where)
+        if metric.direction == "either":
+            raise ConfigError("sequential looks for one direction", where=f"{where}.direction", do="Write increase or decrease.")
+        if metric.max_ratio is not None and (metric.direction != "increase" or metric.max_ratio < 1):
+            raise ConfigError("with sequential, max_ratio is how many times more bad requests are allowed", where=f"{where}.max_ratio",
+                              do="Use a share of bad requests, and 1 or more.")
+
+    def judge(self, criterion: Metric, candidate: Series, baseline: Optional[Series]) -> Verdict:
+        """FAILED once a regression is proven, unless it is smaller than ``mde``; SUCCESSFUL once one is excluded or the planned evidence is in; else RUNNING.
+
+        What is planned depends on the shares and the split alone, not on luck: so what it says it needs is what it takes.
+        """
+        name = criterion.name
+        try:
+            blocks = as_blocks(candidate, baseline) if baseline is not None else []
+        except DeliveryError as error:
+            return Verdict(Phase.ERROR, f"{name}: {error}")
+        total = summed(blocks)
+        if not total.requests or not total.base_requests:
+            lacking = "canary" if blocks and not total.requests else "stable"
+            return Verdict(Phase.PENDING, f"{name}: no requests to the {lacking} to compare", n=total.requests)
+        allowed = criterion.max_ratio or 1.0
+        finding = find(blocks, allowed=allowed, mde=self.mde, alpha=self.alpha, beta=self.beta)
+        phase, text = self._decide(finding, allowed)
+        return counted_verdict(criterion, phase, finding, text, alpha=self.alpha, beta=self.beta, limit=min(1.0, allowed * finding.base_share + self.mde))
+
+    def _decide(self, finding: Finding, allowed: float) -> tuple[Phase, str]:
+        total, base = finding.total, allowed * finding.base_share
+        excess = f"{_points(finding.low - allowed * finding.base_high)} to {_points(finding.high - allowed * finding.base_low)} points"
+        if finding.p <= self.alpha and finding.high >= allowed * finding.base_low + self.mde:
+            return Phase.FAILED, f"worse, by {excess} ({100 * (1 - self.beta):g} %)"
+        if finding.p <= self.alpha:
+            return Phase.SUCCESSFUL, f"worse, but by less than matters ({excess})"
+        if finding.high <= allowed * finding.base_low:
+            return Phase.SUCCESSFUL, f"not worse ({excess})"
+        if finding.needed is not None and total.requests >= finding.needed:
+            if finding.share < base + self.mde:
+                return Phase.SUCCESSFUL, f"as many requests as planned, and {_points(self.mde)} points more would have shown ({excess})"
+            return Phase.RUNNING, f"cannot tell yet, {excess}: the difference matters and is not proven"
+        more = max(1, (finding.needed or 0) - total.requests)
+        return Phase.RUNNING, f"cannot tell yet, {excess}: needs {more:,} more requests{_time(more, total)}"
+
+
+def counted_verdict(metric: Metric, phase: Phase, finding: Finding, text: str, *, alpha: float, beta: float, limit: float) -> Verdict:
+    """What a judge of counts found, in the metric's own sense: the share of the good ones where less is worse."""
+    share, base_share, low, high = finding.share, finding.base_share, finding.low, finding.high
+    if metric.direction == "decrease":
+        share, base_share, low, high, limit = 1 - share, 1 - base_share, 1 - high, 1 - low, 1 - limit
+    total = finding.total
+    reason = (
+        f"{metric.name} {show_percent(100 * share)} against {show_percent(100 * base_share)} of {metric.baseline} "
+        f"(n {total.requests:,} and {total.base_requests:,}, p {finding.p:.2g} of {alpha:.2g}): {text}"
+    )
+    sign = "\u2265" if metric.direction == "decrease" else "\u2264"
+    return Verdict(phase, reason, value=share, baseline=base_share, threshold=f"{sign} {show_percent(100 * limit)}", n=total.requests, low=low, high=high,
+                   confidence=100 * (1 - beta / 2), limit=limit, p=finding.p)
+
+
+def check_counted(metric: Metric, where: str) -> None:
+    """Raise ConfigError unless the metric can be weighed by counts of two tracks that run at the same time."""
+    if metric.builtin and metric.builtin not in SHARES:
+        raise ConfigError(f"{metric.judge} weighs shares of requests, {metric.builtin} is none", where=f"{where}.judge",
+                          do=f"Use it with {', '.join(SHARES)}, or with a query that gives a share and its count.")
+    if metric.baseline not in ("stable", "experiment"):
+        raise ConfigError(f"{metric.judge} compares requests of the same time", where=f"{where}.baseline", do="Write stable or experiment.")
+    if metric.max_delta is not None:
+        raise ConfigError(f"{metric.judge} takes the difference that matters as mde", where=f"{where}.max_delta",
+                          do=f"Write judge: {{{metric.judge}: {{mde: {metric.max_delta:g}}}}}.")
+    if metric.reduce:
+        raise ConfigError(f"{metric.judge} weighs one series", where=f"{where}.reduce", do="Aggregate the query.")
+
+
+def summed(blocks: Sequence[Counts]) -> Counts:
+    """All blocks as one; its seconds are those until the last look."""
+    return Counts(sum(block.bad for block in blocks), sum(block.requests for block in blocks), sum(block.base_bad for block in blocks),
+                  sum(block.base_requests for block in blocks), blocks[-1].seconds if blocks else 0.0)
+
+
+def find(blocks: Sequence[Counts], *, allowed: float, mde: float, alpha: float, beta: float) -> Finding:
+    """What the blocks say; both tracks have requests in them."""
+    total = summed(blocks)
+    low, high = share_bounds(total.bad, total.requests, beta / 2)
+    base_low, base_high = share_bounds(total.base_bad, total.base_requests, beta / 2)
+    pooled = (total.bad + total.base_bad + 0.5) / (total.requests + total.base_requests + 1)
+    part = total.requests / (total.requests + total.base_requests)
+    return Finding(total, always_valid_p(blocks, allowed), low, high, base_low, base_high, planned(pooled, part, mde, allowed=allowed, alpha=alpha, beta=beta))
+
+
+def always_valid_p(blocks: Sequence[Counts], allowed: float = 1.0) -> float:
+    """The p-value of "the candidate's share is at most ``allowed`` times the baseline's", valid at every look: it never rises."""
+    logs = [0.0] * len(RATIOS)
+    highest = 0.0
+    for block in blocks:
+        bad = block.bad + block.base_bad
+        if not bad:
+            continue
+        part = block.requests / (block.requests + block.base_requests)
+        null = math.log1p(part * (allowed - 1))
+        for index, ratio in enumerate(RATIOS):
+            logs[index] += block.bad * math.log(ratio) + bad * (null - math.log1p(part * (allowed * ratio - 1)))
+        top = max(logs)
+        highest = max(highest, top + math.log(sum(math.exp(each - top) for each in logs) / len(logs)))
+    return math.exp(-highest)
+
+
+def share_bounds(bad: int, requests: int, alpha: float) -> tuple[float, float]:
+    """Bounds of the share that hold at all looks together but with chance ``alpha``: beta-binomial mixture with Jeffreys' weights."""
+    if not requests:
+        return 0.0, 1.0
+    mixed = math.lgamma(bad + 0.5) + math.lgamma(requests - bad + 0.5) - math.lgamma(requests + 1.0) - math.log(math.pi)
+    limit = -math.log(alpha)
+
+    def beyond(share: float) -> bool:
+        likely = (bad * math.log(share) if bad else 0.0) + ((requests - bad) * math.log1p(-share) if bad < requests else 0.0)
+        return mixed - likely > limit
+
+    middle = bad / requests
+    low = 0.0 if not bad else _border(beyond, 1e-300, middle)
+    high = 1.0 if bad == requests else _border(beyond, 1.0 - 1e-16, middle)
+    return low, high
+
+
+def _border(beyond: Any, outside: float, inside: float) -> float:
+    """Where ``beyond`` changes between two shares: bisection, geometric below, so that tiny shares are met as well."""
+    for _turn in range(200):
+        middle = math.sqrt(outside * inside) if outside < inside else (outside + inside) / 2
+        if middle in (outside, inside):
+            break
+        if beyond(middle):
+            outside = middle
+        else:
+            inside = middle
+        if abs(outside - inside) <= 1e-9 * inside:
+            break
+    return outside
+
+
+def planned(share: float, part: float, mde: float, *, allowed: float = 1.0, alpha: float, beta: float) -> Optional[int]:
+    """Requests of the candidate after which a regression of ``mde`` has been found with chance 1 - ``beta``; None: it never would.
+
+    ``share`` of stable's requests are bad, ``part`` of all requests go to the candidate. The evidence grows by a mean and a variance with each
+    request; it must have crossed the border in all but ``beta`` of the runs.
+    """
+    worse = min(1.0, allowed * share + mde)
+    ratio = worse / (allowed * share)
+    base = share * (1 - part) / part  # stable's bad requests for each request of the candidate
+    step = math.log1p(part * (allowed * ratio - 1)) - math.log1p(part * (allowed - 1))
+    mean = worse * math.log(ratio) - (worse + base) * step
+    if mean <= 0:
+        return None
+    variance = worse * (math.log(ratio) - step) ** 2 + base * step**2
+    border = math.log(len(RATIOS) / NEIGHBOURS / alpha)
+    sigma = -_quantile(beta) * math.sqrt(variance)
+    root = (sigma + math.sqrt(sigma**2 + 4 * mean * border)) / (2 * mean)
+    return math.ceil(root**2)
+
+
+def spend(alpha: float, bake: int, bakes: int) -> float:
+    """What a metric may spend in the ``bake``-th bake of a release that plans ``bakes`` of them, all repeats counted.
+
+    Every bake weighs its own evidence, since a window never reaches into the step before: evidence of a time without load must not hide a
+    regression that comes with load. The planned bakes share the budget evenly, but for :data:`REPEATS`, of which each further one takes half of what
+    is left. The sum over any number of bakes is at most ``alpha``.
+    """
+    if bake <= bakes:
+        return alpha * (1 - REPEATS) / bakes
+    return float(alpha * REPEATS * 0.5 ** min(bake - bakes, 50))
+
+
+def shares(metrics: Sequence[Metric], budget: float, where: str = "rollout_analysis.metrics") -> dict[str, float]:
+    """The part of ``budget`` of each sequential metric that decides, by name. Raises ConfigError when they ask for more than there is."""
+    deciding = [metric for metric in metrics if metric.judge == "sequential" and not metric.dry_run]
+    given = {metric.name: float(metric.judge_options["alpha"]) for metric in deciding if metric.judge_options.get("alpha")}
+    others = [metric.name for metric in deciding if metric.name not in given]
+    left = budget - sum(given.values())
+    if left < -1e-12 or (others and left <= 1e-12):
+        raise ConfigError(f"the sequential metrics ask for an alpha of {sum(given.values()):g}, the budget of a release is {budget:g}", where=where,
+                          do="Lower theirs, or raise rollout_analysis.alpha.")
+    return {**given, **{name: left / len(others) for name in others}}
+
+
+def _quantile(chance: float) -> float:
+    """The standard normal quantile, by bisection."""
+    low, high = -10.0, 10.0
+    for _turn in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if 0.5 * math.erfc(-middle / math.sqrt(2)) < chance else (low, middle)
+    return (low + high) / 2
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.3g}" if share < 0 else f"{100 * share:.3g}"
+
+
+def _time(more: int, total: Counts) -> str:
+    if total.seconds <= 0:
+        return ""
+    seconds = more * total.seconds / total.requests
+    return f", about {math.ceil(seconds / 60):,} min at this rate" if seconds > 90 else f", about {show_duration(math.ceil(seconds))} at this rate"
