@@ -86,6 +86,7 @@ def service(name: str, **labels: str) -> dict[str, Any]:
 
 class ServiceHarness:
     LACKS = frozenset(Capability) - {Capability.PREVIEW}
+    MARKS = True
     replicas: Mapping[str, int] = {"stable": 2, "canary": 2}
     services: Mapping[str, Mapping[str, str]] = {"shop": {"color": "blue"}, "shop-preview": {"color": "green"}}
 

@@ -9,7 +9,8 @@ from fractions import Fraction
 
 import pytest
 
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, Fenced, Unavailable, Unsupported
+from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import Marker, Marking
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Member, Mirror, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Cutting
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import difference, drained, settle
@@ -219,6 +220,28 @@ def test_a_plane_that_does_not_answer_is_unavailable(harness):
             call()
         assert isinstance(caught.value, DeliveryError)
         assert str(caught.value)
+
+
+def test_a_router_marks_its_objects_if_its_harness_says_so(harness):
+    assert isinstance(harness.router(), Marking) is getattr(harness, "MARKS", False)
+
+
+@pytest.mark.parametrize("harness", [name for name, made in HARNESSES.items() if getattr(made, "MARKS", False)], indirect=True)
+def test_a_write_of_an_earlier_run_that_comes_late_is_refused(harness):
+    late, now = harness.router(), harness.router()
+    late.mark(Marker("first", 1, 3))
+    late.write(split(0))
+    assert harness.router().highest_fence() == 3
+    now.mark(Marker("second", 0, 4))
+    now.write(split(0))  # nothing but the marker differs, and that is what shuts the other out
+    assert harness.router().highest_fence() == 4
+    writes = harness.writes()
+    with pytest.raises(Fenced, match="fence 4, ours is 3"):
+        late.write(split(100))
+    now.mark(Marker("second", 5, 4))
+    now.write(split(0))
+    assert harness.writes() == writes
+    assert harness.router().read().weights == split(0).weights
 
 
 def test_release_keeps_the_weights(harness):

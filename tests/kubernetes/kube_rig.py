@@ -18,7 +18,6 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.capacity
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
-from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import TrafficRouter
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.replica_ratio import ReplicaRatioRouter
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.service import ServiceRouter
 from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment, wait_until
@@ -44,6 +43,7 @@ class Shop:
     """A harness (see ``tests/contract``) whose routers wait, after each write, until the cluster has followed, as the executor does."""
 
     LACKS: frozenset[Any] = frozenset()
+    MARKS = True
     adapter: Any
     replicas: Mapping[str, int] = {"stable": 2, "canary": 2}
     selector: Mapping[str, str] = {"shop": "yes", "color": "blue"}
@@ -125,10 +125,11 @@ class Shop:
 class Patient:
     """A router that returns from a write when the cluster has followed."""
 
-    def __init__(self, router: TrafficRouter, wanted: Any) -> None:
+    def __init__(self, router: Any, wanted: Any) -> None:
         self._router = router
         self._wanted = wanted
         self.capabilities, self.read, self.release = router.capabilities, router.read, router.release
+        self.mark, self.highest_fence = router.mark, router.highest_fence
 
     def write(self, want: Routes) -> None:
         wait_until(lambda: self._written(self._wanted(want)), 60, lambda: self.observe(want).why)

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-from ..core.errors import ConfigError, Conflict
+from ..core.errors import ConfigError, Conflict, Fenced
+from ..core.lease import Marker
 from .kube import MANAGER, Kube
 from .kube_resources import Resource
 
 Manifest = Mapping[str, Any]
+
+RELEASE, STEP, FENCE = (f"progressive.delivery/{name}" for name in ("release", "step", "fence"))
+"""Annotations of an object that splits traffic: who wrote it last."""
 
 TRIES = 5
 """How often an object is read again when somebody else was faster."""
@@ -28,18 +32,22 @@ def found(kube: Kube, resource: Resource, name: str, namespace: str = "") -> dic
     return manifest
 
 
-def change(kube: Kube, resource: Resource, name: str, edit: Callable[[Manifest], Manifest], namespace: str = "") -> bool:
-    """Make the object what ``edit`` says of it; whether that was a change. Raises Conflict when others change it all the time."""
-    return changed(kube, resource, name, edit, namespace)[0]
+def change(
+    kube: Kube, resource: Resource, name: str, edit: Callable[[Manifest], Manifest], namespace: str = "", marker: Optional[Marker] = None,
+) -> bool:  # fmt: skip
+    """Make the object what ``edit`` says of it; whether that was a change. Raises Conflict when others change it all the time, Fenced."""
+    return changed(kube, resource, name, edit, namespace, marker=marker)[0]
 
 
 def changed(
     kube: Kube, resource: Resource, name: str, edit: Callable[[Manifest], Manifest], namespace: str = "", known: Optional[Manifest] = None,
+    marker: Optional[Marker] = None,
 ) -> tuple[bool, Manifest]:  # fmt: skip
     """The same, and the object as it is then. ``known``: the object as it was a moment ago; the server says if it is that no more."""
     for attempt in range(1, TRIES + 1):
         manifest = known if known is not None and attempt == 1 else found(kube, resource, name, namespace)
-        body = merge_patch(manifest, edit(manifest))
+        wanted = edit(manifest)
+        body = merge_patch(manifest, wanted if marker is None else marked(manifest, wanted, marker))
         if not body:
             return False, manifest
         body["metadata"] = {**body.get("metadata", {}), "resourceVersion": manifest["metadata"]["resourceVersion"]}
@@ -49,6 +57,26 @@ def changed(
             if attempt == TRIES:
                 raise
     return False, manifest
+
+
+def marked(manifest: Manifest, wanted: Manifest, marker: Marker) -> dict[str, Any]:
+    """``wanted`` with the marker. Nothing is noted where all but the step stands there already. Raises Fenced for the marker of a later run."""
+    live = fence_of(manifest)
+    if live > marker.fence:
+        raise Fenced(f"a later run wrote it (fence {live}, ours is {marker.fence})", where=f"{manifest.get('kind', '')} {manifest['metadata']['name']}",
+                     do="This run writes nothing more; look with the status playbook.")
+    meta = wanted.get("metadata") or {}
+    notes = meta.get("annotations") or {}
+    if wanted == manifest and live == marker.fence and notes.get(RELEASE) == marker.release:
+        return dict(wanted)
+    noted = {**notes, RELEASE: marker.release, STEP: str(marker.step), FENCE: str(marker.fence)}
+    return {**wanted, "metadata": {**meta, "annotations": noted}}
+
+
+def fence_of(manifest: Manifest) -> int:
+    """The fence that the object carries; 0 where it carries none that could be one."""
+    text = str((manifest["metadata"].get("annotations") or {}).get(FENCE) or "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def merge_patch(before: Manifest, after: Manifest) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Optional
+from typing import Any, Optional, Protocol, runtime_checkable
 
 from .codec import decode, encode
 from .errors import ConfigError, Conflict, Fenced, Unavailable
@@ -62,6 +62,26 @@ class Lease:
         by = f"{self.who} " if self.who else ""
         phase = f", in its phase {self.phase!r} of up to {show_duration(self.stretch)}" if self.stretch else ""
         return f"{by}(run {self.holder}, release {self.release or 'unknown'}), last renewed {self.renewed or 'never'} by its own clock{phase}"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """Who wrote last, noted on an object that splits traffic: a write of an earlier holder that arrives late finds another object, and is refused."""
+
+    release: str
+    step: int
+    fence: int
+
+
+@runtime_checkable
+class Marking(Protocol):
+    """What a TrafficRouter may have besides: its objects carry a :class:`Marker`."""
+
+    def mark(self, marker: Marker) -> None:
+        """Note this on every object from now on, whatever else differs in it. Later writes raise Fenced where one carries a higher fence."""
+
+    def highest_fence(self) -> int:
+        """The highest fence on its objects; 0 for none. Raises Unavailable, ConfigError."""
 
 
 class Busy(Conflict):

@@ -56,7 +56,7 @@ def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     holder, ttl = uuid.uuid4().hex[:12], duration((spec.get("lease") or {}).get("ttl", "90s"))
     try:
         lease = acquire(store, context.clock, holder, who=context.who, release=spec["version"], ttl=ttl, wait=ttl + GRACE,
-                        say=lambda line: context.say(f"{spec['name']}: {line}"), floor_fence=_fence(store), force=spec.get("force", False))
+                        say=lambda line: context.say(f"{spec['name']}: {line}"), floor_fence=_fence(store, spec), force=spec.get("force", False))
     except Busy as busy:
         return early_end(spec, Outcome.BUSY, str(busy)[len("busy: "):], context)
     session = Session(store, context.clock, holder, lease.fence)
@@ -120,9 +120,10 @@ def _overtaken(record: Optional[Record], spec: Mapping[str, Any], purpose: str) 
     return Outcome.BUSY, f"another run ended meanwhile ({record.release.version} {outcome}), so this plan is out of date: run it again"
 
 
-def _fence(store: StateStore) -> int:
+def _fence(store: StateStore, spec: Mapping[str, Any]) -> int:
+    """The highest fence that anybody wrote with: in the record, and on the objects that split the traffic, as the plan has seen them."""
     record = stored_record(store)
-    return record.fence if record else 0
+    return max(record.fence if record else 0, spec.get("highest_fence", 0))
 
 
 def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Context, left_behind: bool) -> Record:

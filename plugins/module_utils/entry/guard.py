@@ -10,7 +10,6 @@ from typing import Optional
 from ..core.codec import encode
 from ..core.errors import Unavailable
 from ..core.ports import Clock, TrafficRouter
-from . import build
 from .run import Run
 
 EVERY = 5.0
@@ -27,7 +26,7 @@ class Guard:
     def __init__(self, current: Run) -> None:
         self._current = current
         self._clock: Clock = current.context.clock
-        self._router: Optional[TrafficRouter] = build.router(current.spec["router"], current.tracks, current.context) if current.spec.get("router") else None
+        self._router: Optional[TrafficRouter] = current.router() if current.spec.get("router") else None
         self._due = self._clock.now() + EVERY
         self._epoch = ""
         self._reverts = 0

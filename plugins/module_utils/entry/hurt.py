@@ -9,7 +9,6 @@ from typing import Any, Optional
 
 from ..core.errors import DeliveryError
 from ..core.model import Capability, Observation
-from . import build
 from .run import Run
 
 
@@ -34,7 +33,7 @@ def _observed(current: Run) -> Optional[Observation]:
     if not current.spec.get("router"):
         return None
     try:
-        router = build.router(current.spec["router"], current.tracks, current.context)
+        router = current.router()
         return router.observe(current.routes) if Capability.MEASURE in router.capabilities else None
     except DeliveryError:
         # A count for the report must never fail a release.

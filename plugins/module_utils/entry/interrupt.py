@@ -11,7 +11,6 @@ from ..core.advance import Result, Seen
 from ..core.codec import encode
 from ..core.errors import DeliveryError
 from ..core.plan import TRAFFIC, Kind
-from . import build
 from .context import Context
 from .finish import close
 from .run import Run
@@ -41,7 +40,7 @@ def _written(current: Run, context: Context) -> bool:
     """Whether the load balancer took the step's routes. If it did not, ``resume`` finds the rest."""
     spec, before, want = current.spec["router"], current.routes, current.target
     try:
-        build.router(spec, current.tracks, context).write(want)
+        current.router().write(want)
     except DeliveryError as error:
         context.say(f"{current.label}: {error}")
         return False

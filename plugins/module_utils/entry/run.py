@@ -15,11 +15,11 @@ from ..clients.journal import JournalFile
 from ..core import requests
 from ..core.advance import Decision, Result, Seen, advance
 from ..core.errors import ConfigError
-from ..core.lease import Session
+from ..core.lease import Marker, Marking, Session
 from ..core.model import Routes
 from ..core.options import Option, Options
 from ..core.plan import Step, apply
-from ..core.ports import StateStore
+from ..core.ports import StateStore, TrafficRouter
 from ..core.record import Record, from_json, to_json
 from ..core.report.journal import event
 from ..core.strategies.compile import IN_PLACE
@@ -61,6 +61,13 @@ class Run:
     def tracks(self) -> dict[str, tuple[str, ...]]:
         """Hosts per slot as the router will find them once the current step is done."""
         return tracks_of(self.target, self.spec)
+
+    def router(self) -> TrafficRouter:
+        """The release's router, which signs what it writes. Raises ConfigError."""
+        made = build.router(self.spec["router"], self.tracks, self.context)
+        if isinstance(made, Marking):
+            made.mark(Marker(self.record.release.id, self.index, self.session.fence))
+        return made
 
     @property
     def step(self) -> Optional[Step]:

@@ -14,10 +14,11 @@ from functools import partial
 from typing import Any, ClassVar, Optional
 
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, change, changed_by, found
+from ..clients.kube_edit import Manifest, change, changed_by, fence_of, found
 from ..clients.kube_resources import DAEMONSETS, HPAS
 from ..clients.kube_slots import SLOTS, Slots, ready_endpoints
 from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
+from ..core.lease import Marker
 from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
 from ..core.options import Option, Options
 from ..core.units import show_percent
@@ -40,6 +41,7 @@ class ReplicaRatioRouter:
         self.kube = kube
         self.slots = slots
         self.service = service
+        self.marker: Optional[Marker] = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]], kube: Optional[Kube] = None) -> ReplicaRatioRouter:
@@ -61,7 +63,7 @@ class ReplicaRatioRouter:
         pods = wanted_pods(want)
         rising = [track for track in pods if pods[track] > replicas(live[track])]
         falling = [track for track in pods if pods[track] < replicas(live[track])]
-        for track in rising:
+        for track in rising if self.marker is None else [track for track in pods if track not in falling]:
             self._scale(track, pods[track])
         if not falling:
             return
@@ -92,6 +94,12 @@ class ReplicaRatioRouter:
     def release(self) -> None:
         """Nothing here was made by a release."""
 
+    def mark(self, marker: Marker) -> None:
+        self.marker = marker
+
+    def highest_fence(self) -> int:
+        return max(map(fence_of, self._manifests().values()))
+
     def warnings(self) -> list[str]:
         """An autoscaler that would set the numbers as well."""
         try:
@@ -110,7 +118,7 @@ class ReplicaRatioRouter:
         return {track: found(self.kube, self.slots.resource, name, self.slots.namespace) for track, name in self.slots.names.items()}
 
     def _scale(self, track: str, number: int) -> None:
-        change(self.kube, self.slots.resource, self.slots.names[track], partial(edit, number=number), self.slots.namespace)
+        change(self.kube, self.slots.resource, self.slots.names[track], partial(edit, number=number), self.slots.namespace, self.marker)
 
 
 def edit(manifest: Manifest, number: int) -> dict[str, Any]:

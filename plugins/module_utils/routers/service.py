@@ -14,10 +14,11 @@ from functools import partial
 from typing import Any, ClassVar, Optional, Union
 
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, changed, changed_by, found
+from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found
 from ..clients.kube_resources import SERVICES
 from ..clients.kube_slots import SLOTS, Labels, Slots, pods_of, ready_endpoints, ready_pods, written
 from ..core.errors import ConfigError, Unsupported
+from ..core.lease import Marker
 from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
 from ..core.options import Option, Options
 
@@ -49,6 +50,7 @@ class ServiceRouter:
         self.name = name
         self.preview = preview
         self._told = told
+        self.marker: Optional[Marker] = None
         self._read: dict[str, Manifest] = {}
         self._written: dict[str, Manifest] = {}
         self.capabilities = ServiceRouter.capabilities if preview else frozenset()
@@ -78,7 +80,8 @@ class ServiceRouter:
         selectors = self.selectors()
         for service, routes in self._aims(want):
             known = self._read.pop(service, None)
-            differed, manifest = changed(self.kube, SERVICES, service, partial(edit, routes=routes, selectors=selectors), known=known)
+            want_it = partial(edit, routes=routes, selectors=selectors)
+            differed, manifest = changed(self.kube, SERVICES, service, want_it, known=known, marker=self.marker)
             if differed:
                 self._written[service] = manifest
 
@@ -89,6 +92,12 @@ class ServiceRouter:
 
     def release(self) -> None:
         """Nothing here was made by a release."""
+
+    def mark(self, marker: Marker) -> None:
+        self.marker = marker
+
+    def highest_fence(self) -> int:
+        return max(fence_of(self._read.get(name) or found(self.kube, SERVICES, name)) for name in filter(None, (self.name, self.preview)))
 
     def selectors(self) -> Selectors:
         """Slot to its labels: as given, or from the two workloads."""

@@ -15,6 +15,7 @@ from ...core.codec import encode
 from ...core.diff import changes
 from ...core.errors import ConfigError, Unavailable
 from ...core.foresight import check_shares
+from ...core.lease import Marking
 from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes, Track
 from ...core.options import Option, Options
@@ -91,6 +92,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if params["probe"] and params["asked"] == "rollout" and not (record is not None and record.running and record.back):
         asked = _asked(release, metrics, plan, router, context, begun=record is not None and record.running)
     release["plan"] = encode(plan)
+    release["highest_fence"] = router.highest_fence() if isinstance(router, Marking) else 0
     rows = [describe(plan, step) for step in plan.steps]
     notes = [*plan.notes, *foreseen, *asked, *_store_notes(spec), *(router.warnings() if isinstance(router, Wary) else ())]
     lines = text(spec, plan, notes, metrics)

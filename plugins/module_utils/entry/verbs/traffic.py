@@ -134,7 +134,7 @@ def _rest(current: Run, error: DeliveryError, context: Context) -> str:
     """On the way back one silent load balancer keeps nobody else from getting stable: the others are written all the same."""
     if not current.record.back or not isinstance(error, Unavailable):
         return ""
-    router = build.router(current.spec["router"], current.tracks, context)
+    router = current.router()
     if not isinstance(router, Fleet):
         return ""
     try:
@@ -146,7 +146,7 @@ def _rest(current: Run, error: DeliveryError, context: Context) -> str:
 
 def _carry_out(current: Run, context: Context) -> dict[str, Any]:
     spec, step, want = current.spec, current.doing, current.target
-    router = build.router(spec["router"], current.tracks, context)
+    router = current.router()
     measure = spec.get("measure") or {}
     limits = Limits(duration(spec["propagation_timeout"]), duration(spec["drain_timeout"]), percent(measure.get("tolerance", 2)),
                     int(measure.get("min_requests", 200)))

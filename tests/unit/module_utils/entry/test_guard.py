@@ -13,7 +13,6 @@ import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Routes
-from ansible_collections.progressive.delivery.plugins.module_utils.entry import guard as module
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.guard import EVERY, Guard
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.memory import MemoryRouter
 
@@ -24,15 +23,14 @@ OTHER = Routes({"stable": Fraction(100), "canary": Fraction(0)})
 class Bench:
     """A guard over a memory router that another object can change behind its back."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.world: dict[str, Any] = {}
         self.clock, self.said, self.events = FakeClock(), [], []
         self.router = MemoryRouter({"stable": (), "canary": ()}, self.world)
         self.router.write(WANT)
-        monkeypatch.setattr(module.build, "router", lambda options, tracks, context: self.router)
         context = SimpleNamespace(clock=self.clock, say=self.said.append)
         self.guard = Guard(SimpleNamespace(  # type: ignore[arg-type]
-            context=context, spec={"router": {"memory": {}}}, tracks={}, routes=WANT, index=3, label="shop 20 %",
+            context=context, spec={"router": {"memory": {}}}, router=lambda: self.router, routes=WANT, index=3, label="shop 20 %",
             session=SimpleNamespace(check=lambda: None, fence=7), event=lambda kind, **fields: self.events.append(kind)))
 
     def look(self) -> str | None:
@@ -44,8 +42,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(monkeypatch)
+def bench() -> Bench:
+    return Bench()
 
 
 def test_nothing_is_done_while_all_is_well_and_nothing_before_its_time(bench: Bench) -> None:
