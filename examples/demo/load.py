@@ -22,9 +22,15 @@ import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 TIMEOUT = 5.0
 """Seconds a request may take; a later answer is a failure."""
+BROKEN = (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, ValueError)
+"""What a request without a whole answer ends in."""
+
+Entry = dict[str, object]
+Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass
@@ -81,13 +87,15 @@ def summarise(log: Path, start: float = 0.0, end: float = float("inf")) -> Summa
 class Generator:
     """Sends requests and keeps idle connections for the next ones."""
 
+    timeout = TIMEOUT
+
     def __init__(self, url: str, log: Path, rate: float, new_connections: float) -> None:
         parts = urllib.parse.urlsplit(url)
         self.host, self.port, self.path = parts.hostname or "127.0.0.1", parts.port or 80, parts.path or "/"
         self.log = log.open("a", buffering=1)
         self.rate = rate
         self.new_connections = new_connections
-        self.idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.idle: list[Link] = []
         self.stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -103,37 +111,49 @@ class Generator:
             task.add_done_callback(flying.discard)
             number += 1
         if flying:
-            await asyncio.wait(flying, timeout=TIMEOUT)
+            await asyncio.wait(flying, timeout=self.timeout)
+        self.close()
+
+    def close(self) -> None:
         self.log.close()
 
     async def request(self, due: float) -> None:
-        entry: dict[str, object] = {"t": round(due, 4), "s": 0}
+        entry: Entry = {"t": round(due, 4), "s": 0}
         started = time.monotonic()
         try:
-            status, version = await asyncio.wait_for(self.exchange(), TIMEOUT)
-            entry.update(s=status, v=version)
-        except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, ValueError) as error:
-            entry["e"] = f"{type(error).__name__}: {error}"
-        entry["ms"] = round((time.monotonic() - started) * 1000, 2)
+            await asyncio.wait_for(self.exchange(entry), self.timeout)
+        except BROKEN as error:
+            self.failed(entry, error, started)
+        else:
+            entry["ms"] = round((time.monotonic() - started) * 1000, 2)
+            self.write(entry)
+
+    def failed(self, entry: Entry, error: BaseException, started: Optional[float] = None) -> None:
+        ms = 0.0 if started is None else round((time.monotonic() - started) * 1000, 2)
+        self.write({**entry, "s": 0, "e": f"{type(error).__name__}: {error}", "ms": ms})
+
+    def write(self, entry: Entry) -> None:
         self.log.write(json.dumps(entry) + "\n")
 
-    async def exchange(self) -> tuple[int, str]:
+    async def exchange(self, entry: Entry) -> None:
+        """One request; its answer goes into ``entry``."""
         fresh = random.random() < self.new_connections
-        while self.idle and self.idle[-1][0].at_eof():  # closed by the server while it was idle: no client sends anything there
+        while self.idle and ended(self.idle[-1]):
             self.idle.pop()[1].close()
-        if self.idle and not fresh:
-            reader, writer = self.idle.pop()
-        else:
-            reader, writer = await asyncio.open_connection(self.host, self.port)
+        reader, writer = self.idle.pop() if self.idle and not fresh else await asyncio.open_connection(self.host, self.port)
+        await self.ask(entry, reader, writer, path=self.path, keep=not fresh)
+
+    async def ask(self, entry: Entry, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, path: str, body: str = "", keep: bool) -> None:
+        """Send one request and read its answer. With ``keep`` the connection is for others then, unless the server says that it closes it."""
         whole = False
         try:
-            closing = "close" if fresh else "keep-alive"
-            writer.write(f"GET {self.path} HTTP/1.1\r\nHost: shop.example\r\nConnection: {closing}\r\n\r\n".encode())
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            headers = {name.lower(): value.strip() for name, _colon, value in (line.partition(":") for line in head[1:] if line)}
+            line = f"POST {path} HTTP/1.1\r\nContent-Length: {len(body)}" if body else f"GET {path} HTTP/1.1"
+            writer.write(f"{line}\r\nHost: shop.example\r\nConnection: {'keep-alive' if keep else 'close'}\r\n\r\n{body}".encode())
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            headers = headers_of(head)
             await reader.readexactly(int(headers["content-length"]) if "content-length" in headers else 0)
-            whole = not fresh and headers.get("connection", "").lower() != "close"
-            return int(head[0].split(" ", 2)[1]), headers.get("x-version", "")
+            entry.update(s=int(head.split(" ", 2)[1]), v=headers.get("x-version") or headers.get("x-app-version", ""))
+            whole = keep and headers.get("connection", "").lower() != "close"
         finally:
             if whole:
                 self.idle.append((reader, writer))
@@ -141,8 +161,18 @@ class Generator:
                 writer.close()
 
 
-async def generate(url: str, log: Path, rate: float, new_connections: float) -> None:
-    generator = Generator(url, log, rate, new_connections)
+def ended(link: Link) -> bool:
+    """Whether the server closed it while it was idle: no client sends anything there."""
+    return link[0].at_eof()
+
+
+def headers_of(head: str) -> dict[str, str]:
+    """The headers of an answer, their names in small letters."""
+    return {name.lower(): value.strip() for name, _colon, value in (line.partition(":") for line in head.split("\r\n")[1:] if line)}
+
+
+async def until_told(generator: Generator) -> None:
+    """Send requests until SIGTERM or SIGINT."""
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, generator.stopping.set)
     await generator.run()
@@ -155,7 +185,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=150.0, help="requests a second")
     parser.add_argument("--new-connections", type=float, default=0.1, help="share of the requests that open a connection of their own")
     arguments = parser.parse_args()
-    asyncio.run(generate(arguments.url, arguments.log, arguments.rate, arguments.new_connections))
+    asyncio.run(until_told(Generator(arguments.url, arguments.log, arguments.rate, arguments.new_connections)))
 
 
 if __name__ == "__main__":

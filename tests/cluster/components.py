@@ -115,9 +115,8 @@ def start(built: Built, control: Control, wait: Wait) -> None:
     up("containerd", "--config", f"{STATE}/containerd.toml")
     up("etcd", "--unsafe-no-fsync", data_dir="/var/lib/etcd", listen_client_urls=ETCD, advertise_client_urls=ETCD, log_level="warn")
     up("kube-apiserver", **{name.replace("-", "_"): value for name, value in APISERVER.items()})
-    socket = STATE / SOCKET.lstrip("/")
-    wait(socket.exists, "containerd")
-    subprocess.run(["ctr", "-a", str(socket), "-n", "k8s.io", "images", "import", str(built.images)], check=True, stdout=subprocess.DEVNULL)
+    wait((STATE / SOCKET.lstrip("/")).exists, "containerd")
+    load_images(built)
     wait(api_is_ready, "the API server")
     up("kube-controller-manager", kubeconfig=kubeconfig, leader_elect="false", root_ca_file=f"{PKI}/ca.crt", **faster,
        service_account_private_key_file=f"{PKI}/sa.key", horizontal_pod_autoscaler_sync_period="5s")  # fmt: skip
@@ -125,6 +124,15 @@ def start(built: Built, control: Control, wait: Wait) -> None:
     up("kubelet", config=f"{STATE}/kubelet.json", kubeconfig=f"{STATE}/kubelet.kubeconfig", hostname_override=NODE_NAME, node_ip=NODE_ADDRESS)
     up("kube-proxy", config=f"{STATE}/proxy.json")
     wait(_takes_pods, "the node's readiness")
+
+
+def load_images(built: Built) -> None:
+    """Have the test images in the node; where they changed since, the present ones. Pods that run keep what they have."""
+    loaded = STATE / "images"
+    if not loaded.exists() or loaded.read_text(encoding="utf-8") != str(built.images):
+        command = ["ctr", "-a", str(STATE / SOCKET.lstrip("/")), "-n", "k8s.io", "images", "import", str(built.images)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        loaded.write_text(str(built.images), encoding="utf-8")
 
 
 def _write_files() -> None:

@@ -67,7 +67,9 @@ def use() -> int:
     with _alone():
         users = os.open(USERS, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(users, fcntl.LOCK_SH)
-        if not is_ready():
+        if is_ready():
+            components.load_images(built)
+        else:
             _remove()
             try:
                 _start(built)

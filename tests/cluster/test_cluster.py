@@ -101,6 +101,11 @@ def test_the_app_echoes_over_websocket(namespace: Namespace) -> None:
         stream.write(bytes([0x81, 0x82, 1, 2, 3, 4, ord("h") ^ 1, ord("i") ^ 2]))  # a final text frame of two masked letters
         stream.flush()
         assert stream.read(4) == b"\x81\x02hi"
+        url = f"http://{pod['status']['podIP']}:{PORT}/drain"
+        assert json.loads(fetch(url, b"", {"Drain-Seconds-Left": "30"}).text) == {"connections": 1}
+        fetch(url, b"", {"Drain-Seconds-Left": "1"})
+        assert stream.read(4) == b"\x88\x02\x03\xe9", "a close frame: going away"
+    wait_until(lambda: json.loads(fetch(url, b"").text) == {"connections": 0})
 
 
 def test_a_service_account_may_what_its_role_says(namespace: Namespace) -> None:

@@ -21,6 +21,8 @@ type app struct {
 	host    string
 	metrics *counters
 
+	connections *connections
+
 	lock     sync.Mutex
 	knobs    Settings
 	draining bool
@@ -30,7 +32,7 @@ type app struct {
 
 func newApp(settings Settings, version string) *app {
 	host, _ := os.Hostname()
-	return &app{version: version, host: host, metrics: newCounters(version), knobs: settings}
+	return &app{version: version, host: host, metrics: newCounters(version), connections: newConnections(), knobs: settings}
 }
 
 func (app *app) settings() Settings {
@@ -41,15 +43,15 @@ func (app *app) settings() Settings {
 
 // routes: what is answered where. Only what a user of the service asks for is counted and fails.
 func (app *app) routes() http.Handler {
-	mux := http.NewServeMux()
+	mux, own := http.NewServeMux(), app.connections.own
 	mux.Handle("/", app.service(app.hello))
 	mux.Handle("/echo", app.service(echo))
-	mux.HandleFunc("/ws", webSocket)
-	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { app.say(w, app.settings().Healthy) })
-	mux.HandleFunc("/ready", func(w http.ResponseWriter, _ *http.Request) { app.say(w, app.settings().Ready && !app.isDraining()) })
-	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) { app.metrics.write(w) })
-	mux.HandleFunc("POST /drain", func(w http.ResponseWriter, _ *http.Request) { app.drain(); fmt.Fprintln(w, "draining") })
-	mux.HandleFunc("POST /admin", app.admin)
+	mux.HandleFunc("/ws", app.webSocket)
+	mux.HandleFunc("/health", own(func(w http.ResponseWriter, _ *http.Request) { app.say(w, app.settings().Healthy) }))
+	mux.HandleFunc("/ready", own(func(w http.ResponseWriter, _ *http.Request) { app.say(w, app.settings().Ready && !app.isDraining()) }))
+	mux.HandleFunc("/metrics", own(func(w http.ResponseWriter, _ *http.Request) { app.metrics.write(w) }))
+	mux.HandleFunc("/drain", own(app.drainPage)) // POST, or GET: a preStop hook cannot post
+	mux.HandleFunc("POST /admin", own(app.admin))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-App-Version", app.version)
 		if app.isDraining() {

@@ -5,7 +5,7 @@
 // Command testapp is the service that the tests release, and, called as "pause", the process that holds a Pod's sandbox.
 //
 // It serves on PORT (8080): / (anything not named here) answers with the version, /health, /ready, /metrics, /echo gives back what
-// was posted, /ws is a WebSocket echo, /drain (POST) begins to drain, /admin (POST) turns the knobs of settings.go.
+// was posted, /ws is a WebSocket echo, /drain begins to drain and counts what is left, /admin (POST) turns the knobs of settings.go.
 package main
 
 import (
@@ -42,6 +42,7 @@ func main() {
 // serve answers until a signal to end, and ends as the settings of that moment say.
 func serve(app *app) error {
 	server := &http.Server{Addr: ":" + env("PORT", "8080"), Handler: app.routes()}
+	app.connections.watch(server)
 	go app.grow()
 	failed := make(chan error, 1)
 	go func() { failed <- server.ListenAndServe() }()
@@ -59,6 +60,7 @@ func serve(app *app) error {
 	}
 	app.drain()
 	time.Sleep(settings.DrainDelay) // the Pod's address leaves the Service meanwhile
+	app.connections.closeSockets()
 	return server.Shutdown(context.Background())
 }
 

@@ -5,11 +5,13 @@
 package main
 
 import (
+	"bufio"
 	"crypto/sha1" // what RFC 6455 asks for
 	"encoding/base64"
 	"encoding/binary"
 	"io"
 	"net/http"
+	"sync"
 )
 
 const (
@@ -21,8 +23,35 @@ const (
 	longest = 1 << 20 // bytes of one frame
 )
 
+var goingAway = []byte{0x03, 0xE9} // 1001
+
+// socket is one WebSocket, written to by its own handler and by whoever ends them all.
+type socket struct {
+	lock   sync.Mutex
+	stream *bufio.ReadWriter
+	left   bool
+}
+
+// send writes one frame; nothing after a close frame.
+func (socket *socket) send(first byte, body []byte) error {
+	socket.lock.Lock()
+	defer socket.lock.Unlock()
+	if socket.left {
+		return nil
+	}
+	socket.left = first&0xF == opClose
+	if err := writeFrame(socket.stream, first, body); err != nil {
+		return err
+	}
+	return socket.stream.Flush()
+}
+
+func (socket *socket) leave() {
+	_ = socket.send(final|opClose, goingAway)
+}
+
 // webSocket echoes every frame until the client closes.
-func webSocket(w http.ResponseWriter, r *http.Request) {
+func (app *app) webSocket(w http.ResponseWriter, r *http.Request) {
 	key := r.Header.Get("Sec-WebSocket-Key")
 	hijacker, able := w.(http.Hijacker)
 	if key == "" || !able {
@@ -34,10 +63,14 @@ func webSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer connection.Close()
+	defer app.connections.forget(connection)
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	_, _ = stream.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-App-Version: " +
 		w.Header().Get("X-App-Version") + "\r\nSec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n")
-	for stream.Flush() == nil {
+	if stream.Flush() != nil {
+		return
+	}
+	for socket := app.connections.joined(connection, stream); ; {
 		first, body, err := readFrame(stream)
 		if err != nil {
 			return
@@ -46,8 +79,7 @@ func webSocket(w http.ResponseWriter, r *http.Request) {
 		if op == opPing {
 			first = final | opPong
 		}
-		if writeFrame(stream, first, body) != nil || op == opClose {
-			_ = stream.Flush()
+		if socket.send(first, body) != nil || op == opClose {
 			return
 		}
 	}
