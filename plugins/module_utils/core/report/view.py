@@ -128,7 +128,10 @@ def from_events(events: Iterable[Mapping[str, Any]], **more: Any) -> View:
 
 
 def view(journal: j.Journal, *, now: float | None = None, resume_command: str = "", abort_command: str = "", report: str = "") -> View:
-    """The view of a journal. The commands stand in for the release's own; ``report`` says where the report is."""
+    """The view of a journal. The commands stand in for the release's own; what is promoted cannot be aborted any more.
+
+    ``report`` says where the report is.
+    """
     begin, outcome = journal.begin, journal.outcome
     moment = journal.ended if now is None else now
     candidate = track(journal)
@@ -151,7 +154,7 @@ def view(journal: j.Journal, *, now: float | None = None, resume_command: str = 
         next_look=None if outcome else _next_look(journal, moment),
         left=None if outcome else _left(journal, plan, moment),
         resume_command=resume_command or begin.release.resume_command,
-        abort_command=abort_command or begin.release.abort_command,
+        abort_command="" if any(row.kind == "promote" and row.state == "done" for row in rows) else abort_command or begin.release.abort_command,
         report=report,
     )
 

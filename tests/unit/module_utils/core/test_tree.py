@@ -97,6 +97,14 @@ def test_a_release_that_goes_back_has_nothing_ahead_and_cannot_be_stopped_by_goi
     assert not [line for line in lines if "to go" in line or "stop:" in line or "next look" in line]
 
 
+def test_what_is_promoted_is_not_offered_to_be_stopped() -> None:
+    story = scenarios.Story()
+    assert "stop:" in t.tree(from_events(story.events), False, True)[-1]
+    story.start(6, "promote")
+    story.done(6, "promote")
+    assert "stop:" not in "".join(t.tree(from_events(story.events), False, True))
+
+
 def test_a_rollback_that_somebody_asked_for_is_a_success_and_one_that_failed_is_none() -> None:
     assert t.outcome_lines(shown("wanted_rollback"))[0] == "\u2714 rolled back to 2.4.0, as ann asked"
     assert t.outcome_lines(shown("failed_rollback"))[0] == "\u2718 rolled back at health: web1 does not answer"
