@@ -4,16 +4,19 @@ RUN := $(PYTHON) tests/tools/run.py
 NODE := $(PYTHON) -m ansible_collections.progressive.delivery.tests.cluster.node
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit lint sanity docs bench cluster cluster-down lock clean
+.PHONY: help venv demo demo-kubernetes test test-unit lint sanity docs bench cluster cluster-down lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 venv:  ## make or refresh .venv
 	@sh tests/tools/venv.sh
 
 demo: venv  ## real releases on a real load balancer, on this machine, in about a minute
 	@$(PYTHON) examples/demo/run.py $(ARGS)
+
+demo-kubernetes: venv  ## the same on a real Kubernetes node, in about two minutes (root; see tests/cluster)
+	@$(PYTHON) examples/demo-kubernetes/run.py $(ARGS)
 
 test: venv  ## every test and check (one of them: make test ARGS=sanity)
 	@$(RUN) $(ARGS)

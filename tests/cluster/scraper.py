@@ -72,6 +72,12 @@ class Scraper:
         self.process.kill()
         self.process.wait()
 
+    def value(self, query: str) -> float:
+        """What a query that gives one number gives now; 0 where it gives none."""
+        with urllib.request.urlopen(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}", timeout=5) as answer:
+            found = json.load(answer)["data"]["result"]
+        return float(found[0]["value"][1]) if found else 0.0
+
     def _wait(self) -> None:
         deadline = time.monotonic() + SECONDS
         while not self._is_ready():

@@ -212,8 +212,11 @@ def check_yaml(text: str, where: str, *, all_tasks: bool = False) -> Iterator[st
 
     With ``all_tasks`` every entry that is no play is a task, else those that look like one: a guide also shows other lists.
     """
-    content = AnsibleLoader(text).get_single_data()
-    for entry in content if isinstance(content, list) else []:
+    loader, entries = AnsibleLoader(text), []
+    while loader.check_data():  # a file of objects for kubectl holds several documents
+        content = loader.get_data()
+        entries += content if isinstance(content, list) else []
+    for entry in entries:
         if not isinstance(entry, Mapping):
             continue
         if "hosts" in entry:
