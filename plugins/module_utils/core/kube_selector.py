@@ -43,10 +43,11 @@ def overlap(one: Manifest, other: Manifest) -> bool:
 
 
 def sibling(manifest: Manifest, name: str, to: str) -> Optional[dict[str, Any]]:
-    """A copy of a workload as the other slot: labels of its selector that name its slot, or itself, name the other. None where no label does."""
+    """A copy of a workload as the other slot: labels of its selector that name its slot name the other; else those that name itself. None where none does."""
     old = manifest["metadata"]["name"]
     labels = (manifest["spec"].get("selector") or {}).get("matchLabels") or {}
-    changed = {key: to if value == old else OTHER_SIDE[value] for key, value in labels.items() if value == old or value in OTHER_SIDE}
+    # What both have in common, such as app, stays: a Service in front of both looks for it.
+    changed = {key: OTHER_SIDE[value] for key, value in labels.items() if value in OTHER_SIDE} or {key: to for key, value in labels.items() if value == old}
     if not changed:
         return None
     template = template_of(manifest)

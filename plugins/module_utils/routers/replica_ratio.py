@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Optional
 
 from ..clients.kube import KUBE_OPTIONS, Kube
 from ..clients.kube_edit import Manifest, change, changed_by, fence_of, found
-from ..clients.kube_resources import DAEMONSETS, HPAS
-from ..clients.kube_slots import SLOTS, Slots, ready_endpoints
+from ..clients.kube_resources import DAEMONSETS, HPAS, SERVICES
+from ..clients.kube_slots import SLOTS, Slots, ready_endpoints, written
 from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
+from ..core.kube_selector import labels_of, selects, sibling
 from ..core.lease import Marker
 from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
 from ..core.options import Option, Options
@@ -53,17 +54,22 @@ class ReplicaRatioRouter:
         return cls(kube or Kube.from_options(options), slots, options.get("service") or "")
 
     def read(self) -> Routes:
-        """The ratio of the wanted replicas, exactly. With no replicas at all everything counts as stable's."""
-        pods = {track: replicas(manifest) for track, manifest in self._manifests().items()}
+        """The ratio of the wanted replicas, exactly. With no replicas at all everything counts as stable's.
+
+        Raises ConfigError for a Service that does not lead to the Pods of both.
+        """
+        live = self._manifests()
+        self._check_service(live)
+        pods = counted(live)
         return Routes(ratio(pods), pods=pods)
 
     def write(self, want: Routes) -> None:
         """Raise who gets more, see that they are ready, then lower who gets less. Raises Unavailable while they are not."""
         live = self._manifests()
-        pods = wanted_pods(want)
-        rising = [track for track in pods if pods[track] > replicas(live[track])]
-        falling = [track for track in pods if pods[track] < replicas(live[track])]
-        for track in rising if self.marker is None else [track for track in pods if track not in falling]:
+        now, pods = counted(live), wanted_pods(want)
+        rising = [track for track in pods if pods[track] > now[track]]
+        falling = [track for track in pods if pods[track] < now[track]]
+        for track in rising if self.marker is None else [track for track in pods if track not in falling and (track in live or pods[track])]:
             self._scale(track, pods[track])
         if not falling:
             return
@@ -78,6 +84,9 @@ class ReplicaRatioRouter:
         """Applied when as many Pods are ready as wanted, no more and no fewer; ``why`` then says what the ratio really is."""
         live = self._manifests()
         pods = wanted_pods(want)
+        gone = next((self.slots.names[track] for track in pods if pods[track] and track not in live), "")
+        if gone:
+            return Observation(False, f"there is no {self.slots.resource.kind} {gone}")
         for track, manifest in live.items():
             if replicas(manifest) != pods[track]:
                 by = changed_by(manifest, "spec", "replicas")
@@ -115,7 +124,21 @@ class ReplicaRatioRouter:
         return lines
 
     def _manifests(self) -> dict[str, Manifest]:
-        return {track: found(self.kube, self.slots.resource, name, self.slots.namespace) for track, name in self.slots.names.items()}
+        """Those that are there: the candidate's may be made by the release. Raises ConfigError where there is none."""
+        kube, slots = self.kube, self.slots
+        live = {track: manifest for track, name in slots.names.items() if (manifest := kube.get(slots.resource, name, slots.namespace)) is not None}
+        return live or {STABLE: found(kube, slots.resource, slots.names[STABLE], slots.namespace)}
+
+    def _check_service(self, live: Mapping[str, Manifest]) -> None:
+        if not self.service:
+            return
+        matched = found(self.kube, SERVICES, self.service, self.slots.namespace)["spec"].get("selector") or {}
+        [first, *_rest] = live.values()
+        for track, name in self.slots.names.items():
+            manifest = live.get(track) or sibling(first, name, name)
+            if manifest is not None and not selects({"matchLabels": matched}, labels_of(manifest)):
+                raise ConfigError(f"the Service finds {written(matched)}, and the Pods of {name} have {written(labels_of(manifest))}",
+                                  where=f"Service {self.service}", do="It has to lead to the Pods of both: let it look for labels that both have.")
 
     def _scale(self, track: str, number: int) -> None:
         change(self.kube, self.slots.resource, self.slots.names[track], partial(edit, number=number), self.slots.namespace, self.marker)
@@ -124,6 +147,11 @@ class ReplicaRatioRouter:
 def edit(manifest: Manifest, number: int) -> dict[str, Any]:
     """The workload with so many replicas."""
     return {**manifest, "spec": {**manifest["spec"], "replicas": number}}
+
+
+def counted(live: Mapping[str, Manifest]) -> dict[str, int]:
+    """Replicas wanted for each slot; 0 for one that is not there."""
+    return {track: replicas(live[track]) if track in live else 0 for track in SLOTS}
 
 
 def replicas(manifest: Manifest) -> int:

@@ -18,6 +18,7 @@ from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found
 from ..clients.kube_resources import SERVICES
 from ..clients.kube_slots import SLOTS, Labels, Slots, pods_of, ready_endpoints, ready_pods, written
 from ..core.errors import ConfigError, Unsupported
+from ..core.kube_selector import sibling
 from ..core.lease import Marker
 from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
 from ..core.options import Option, Options
@@ -103,9 +104,16 @@ class ServiceRouter:
         """Slot to its labels: as given, or from the two workloads."""
         if isinstance(self._told, Slots):
             slots = self._told
-            matched = {slot: found(self.kube, slots.resource, name, slots.namespace)["spec"]["selector"] for slot, name in slots.names.items()}
-            self._told = differing({slot: selector.get("matchLabels") or {} for slot, selector in matched.items()})
+            self._told = differing({slot: manifest["spec"]["selector"].get("matchLabels") or {} for slot, manifest in self._workloads(slots).items()})
         return self._told
+
+    def _workloads(self, slots: Slots) -> dict[str, Manifest]:
+        """Both; for one that the release will make, what it will be. Raises ConfigError."""
+        live = {slot: manifest for slot, name in slots.names.items() if (manifest := self.kube.get(slots.resource, name, slots.namespace)) is not None}
+        first = next(iter(live.values()), None)
+        made = {slot: sibling(first, name, name) for slot, name in slots.names.items() if slot not in live} if first is not None else {}
+        both = {slot: live.get(slot) or made.get(slot) or found(self.kube, slots.resource, name, slots.namespace) for slot, name in slots.names.items()}
+        return both
 
     def _aims(self, want: Routes) -> list[tuple[str, Routes]]:
         """Each Service with what it shall do."""

@@ -7,12 +7,13 @@ from fractions import Fraction
 
 import pytest
 
-from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, ENDPOINTSLICES, HPAS
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, ENDPOINTSLICES, HPAS, SERVICES
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable, Unsupported
+from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import Marker
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Member, Mirror, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.replica_ratio import ReplicaRatioRouter
-from ansible_collections.progressive.delivery.tests.contract.harness_kube import deployment
+from ansible_collections.progressive.delivery.tests.contract.harness_kube import deployment, service
 from ansible_collections.progressive.delivery.tests.unit.kube_fake import FakeKube
 
 WORKLOAD = {"deployment": {"stable": "shop-stable", "canary": "shop-canary"}}
@@ -50,6 +51,31 @@ def test_the_ratio_is_read_exactly():
     assert routes.weights == {"stable": Fraction(200, 3), "canary": Fraction(100, 3)}
     assert routes.pods == {"stable": 2, "canary": 1}
     assert made(Slow(0, 0)).read().weights == {"stable": 100, "canary": 0}
+
+
+def test_a_candidate_that_the_release_will_make_has_no_pods_yet():
+    kube = Slow(3, 0)
+    kube.delete(DEPLOYMENTS, "shop-canary")
+    router = made(kube)
+    assert (router.read().weights, router.read().pods) == ({"stable": 100, "canary": 0}, {"stable": 3, "canary": 0})
+    assert router.observe(want(0, 3, 0)).applied
+    assert router.observe(want(25, 3, 1)).why == "there is no Deployment shop-canary"
+    router.mark(Marker("r1", 0, 1))
+    router.write(want(0, 3, 0))
+    with pytest.raises(ConfigError, match="there is no Deployment shop-canary"):
+        router.write(want(25, 3, 1))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_service_must_lead_to_the_pods_of_both(there):
+    kube = Slow(3, 0)
+    if not there:
+        kube.delete(DEPLOYMENTS, "shop-canary")
+    kube.put(SERVICES, service("shop"))
+    assert made(kube, service="shop").read().weights["stable"] == 100
+    kube.put(SERVICES, service("shop", color="blue"))
+    with pytest.raises(ConfigError, match="Service shop: the Service finds app=shop,color=blue, and the Pods of shop-canary have app=shop,color=green"):
+        made(kube, service="shop").read()
 
 
 def test_what_the_ratio_really_is_is_said():

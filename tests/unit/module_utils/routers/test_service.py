@@ -48,6 +48,13 @@ def test_the_labels_come_from_the_two_workloads(kube):
     assert router.read() == BLUE
 
 
+@pytest.mark.parametrize("slot", ["stable", "canary"])
+def test_a_workload_that_the_release_will_make_counts_as_what_it_will_be(kube, slot):
+    kube.delete(DEPLOYMENTS, f"shop-{slot}")
+    router = made(kube, workload={"deployment": {"stable": "shop-stable", "canary": "shop-canary"}})
+    assert router.selectors() == SELECTORS
+
+
 def test_workloads_that_match_the_same_pods_are_refused(kube):
     kube.edit(DEPLOYMENTS, "shop-canary", lambda body: body["spec"]["selector"]["matchLabels"].update(color="blue"))
     with pytest.raises(ConfigError, match="no label tells the slots apart: both workloads match app=shop,color=blue"):
