@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,9 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.options 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind, Plan, Step
 from ansible_collections.progressive.delivery.plugins.module_utils.core.rollout import Update, wait
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog import WORKLOADS
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment, wait_until
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import workload as verb
+from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, wait_until
 
 IMAGE = "registry.test/app:${version}"
 
@@ -302,10 +305,15 @@ def test_undo_does_what_kubectl_does(namespace: Namespace) -> None:
     assert mine and theirs and mine["spec"]["template"] == theirs["spec"]["template"]
 
 
-def test_pods_are_asked_to_finish(namespace: Namespace) -> None:
+def test_pods_are_asked_to_finish_before_they_go(namespace: Namespace) -> None:
     namespace.app("shop")
-    shop = workload(namespace, drain={"http": {"path": "/drain", "port": 8080}, "timeout": "5s"})
     [pod] = namespace.list("pods")
-    assert shop.retire("stable")
+    options = {"stable": "shop", "drain": {"http": {"path": "/drain"}}, "kubeconfig": str(namespace.cluster.kubeconfig), "namespace": namespace.name}
+    said: list[str] = []
+    with socket.create_connection((pod["status"]["podIP"], PORT), timeout=5) as kept:
+        kept.sendall(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+        assert b"Connection: close" not in kept.recv(4096)
+        given = validate({"workload": {"deployment": options}, "replicas": 0, "drain_timeout": "2s"}, verb.OPTIONS, "workload")
+        assert verb.run(given, Context(SystemClock(), said.append))["after"]["replicas"] == 0
+    assert said[0].startswith("stable: 1 connection still open after 2")
     wait_until(lambda: not namespace.list("pods"))
-    assert pod["metadata"]["name"].startswith("shop-")

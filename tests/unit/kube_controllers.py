@@ -101,7 +101,7 @@ class FakeControllers(FakeKube):
         good = image not in self.broken
         state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}} if good else {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
         labels = {**body["spec"]["template"]["metadata"]["labels"], "pod-template-hash": label, "controller-revision-hash": label}
-        status = {"podIP": f"10.0.0.{int(name[-1]) + 1}", "conditions": [{"type": "Ready", "status": str(good)}],
+        status = {"phase": "Running", "podIP": f"10.0.0.{int(name[-1]) + 1}", "conditions": [{"type": "Ready", "status": str(good)}],
                   "containerStatuses": [{"name": "app", "image": image, "ready": good, "restartCount": 0, "state": state}]}  # fmt: skip
         meta = {"name": name, "labels": labels, "ownerReferences": [{"uid": body["metadata"]["uid"], "controller": True}]}
         return {"metadata": meta, "spec": copy.deepcopy(body["spec"]["template"]["spec"]), "status": status}

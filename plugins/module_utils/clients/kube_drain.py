@@ -1,24 +1,25 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asking Pods to finish what they do before they are scaled away, through the API server's proxy."""
+"""Asking one Pod to finish what it does, through the API server's proxy: that way is open wherever the API is, Pods' addresses are not."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
-from ..core.errors import ConfigError, Unavailable
+from ..core.errors import Unavailable
+from ..core.model import Asked
 from ..core.options import Option, Options
-from ..core.ports import Clock
-from ..core.units import duration, show_duration
 from .kube import Kube
 
-LONGEST = 40.0
-"""Seconds. Longer and the release's lease would not be renewed in time."""
-LOOK_EVERY = 1.0
+TIMEOUT = 3.0
+"""Seconds for one answer."""
+LEFT = "Drain-Seconds-Left"
+"""The header that tells the Pod how long it will still be there, in whole seconds."""
 
 DRAIN: Options = {
     "http": Option("dict", "The request by which a Pod is asked.", required=True, options={
@@ -26,7 +27,6 @@ DRAIN: Options = {
         "port": Option("int", "The Pod's port.", default=8080, minimum=1, maximum=65535),
         "method": Option("str", "Its method.", default="POST", choices=("GET", "POST")),
     }),
-    "timeout": Option("duration", "The longest wait for Pods that answer with JSON that has C(connections), until that is 0; 40s at most.", default="30s"),
 }  # fmt: skip
 
 
@@ -35,35 +35,24 @@ class Drain:
     path: str
     port: int = 8080
     method: str = "POST"
-    timeout: float = 30.0
 
     @classmethod
-    def from_option(cls, given: Mapping[str, Any], where: str) -> Drain:
-        timeout = duration(given["timeout"], f"{where}.timeout")
-        if timeout > LONGEST:
-            raise ConfigError(f"{given['timeout']} is longer than {show_duration(LONGEST)}", where=f"{where}.timeout",
-                              do="Let the Pod itself wait longer, in a preStop hook.")
+    def from_option(cls, given: Mapping[str, Any]) -> Drain:
         http = given["http"]
-        return cls("/" + http["path"].lstrip("/"), http["port"], http["method"], timeout)
+        return cls("/" + http["path"].lstrip("/"), http["port"], http["method"])
 
 
-def drain(kube: Kube, clock: Clock, pods: Iterable[Mapping[str, Any]], how: Drain) -> None:
-    """Ask every Pod, and again until none has open connections or the time is over. One that does not answer, or does not count them, is not waited for."""
-    waiting = [pod["metadata"]["name"] for pod in pods]
-    deadline = clock.now() + how.timeout
-    while True:
-        waiting = [name for name in waiting if _connections(kube, name, how)]
-        left = deadline - clock.now()
-        if not waiting or left <= 0:
-            return
-        clock.sleep(min(LOOK_EVERY, left))
-
-
-def _connections(kube: Kube, pod: str, how: Drain) -> Optional[int]:
-    """How many connections the Pod says it has; None when it does not say."""
+def ask(kube: Kube, pod: str, how: Drain, left: float) -> Asked:
+    """Tell the Pod that it will be gone in ``left`` seconds. The answer counts only when it says ``connections``."""
+    where = f"/api/v1/namespaces/{kube.namespace}/pods/{pod}:{how.port}/proxy{how.path}"
     try:
-        answer = kube.raw(how.method, f"/api/v1/namespaces/{kube.namespace}/pods/{pod}:{how.port}/proxy{how.path}")
-        count = json.loads(answer.body).get("connections") if answer.status == 200 else None
-    except (Unavailable, ValueError, AttributeError):
-        return None
-    return count if isinstance(count, int) else None
+        answer = kube.raw(how.method, where, headers={LEFT: str(math.ceil(left))}, timeout=TIMEOUT)
+    except Unavailable as error:
+        return Asked(error=f"it does not answer ({error})")
+    if answer.status // 100 != 2:
+        return Asked(error=f"{how.method} {how.path} is answered with {answer.status}")
+    try:
+        count = json.loads(answer.body).get("connections")
+    except (ValueError, AttributeError):
+        return Asked()
+    return Asked(count) if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else Asked()

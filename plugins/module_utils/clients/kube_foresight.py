@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from ..core import kube_rights
 from ..core.capacity import unavailable_and_surge
 from ..core.errors import ConfigError, Unavailable
-from ..core.kube_lint import lint
+from ..core.kube_lint import kept_connections, lint
 from ..core.kube_quota import shortage
 from ..core.kube_selector import overlap
 from ..core.kube_template import template_of
@@ -47,6 +47,7 @@ def foresee(workload: KubeWorkload, plan: Plan) -> list[str]:
     if plan.stable in objects:
         notes += _unwell(workload, plan, objects[plan.stable])
         notes += lint(objects[plan.stable], workload.recipe.container, _readable(workload, PDBS))
+        notes += _kept(workload, plan, steps, objects)
         notes += _room(workload, plan, objects)
     return notes
 
@@ -133,6 +134,13 @@ def _unwell(workload: KubeWorkload, plan: Plan, manifest: Mapping[str, Any]) -> 
     look = workload.progress(plan.stable)
     if not look.done:
         yield f"{manifest['metadata']['name']}, which serves now, is not well: {look.why}"
+
+
+def _kept(workload: KubeWorkload, plan: Plan, steps: list[Step], objects: Objects) -> Iterator[str]:
+    retired = dict.fromkeys(step.track for step in steps if step.kind is Kind.RETIRE and step.track in objects)
+    path = workload.drain.path if workload.drain else ""
+    for slot in retired or (plan.stable,):
+        yield from kept_connections(objects[slot], workload.recipe.container, path, workload.where, retired=bool(retired))
 
 
 def _room(workload: KubeWorkload, plan: Plan, objects: Objects) -> Iterator[str]:

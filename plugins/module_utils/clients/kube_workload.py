@@ -13,17 +13,17 @@ from typing import Any, ClassVar, Optional
 from ..core import kube_history
 from ..core.errors import ConfigError, Conflict, Unavailable
 from ..core.kube_history import Revision
-from ..core.kube_pods import is_ready
+from ..core.kube_pods import is_ready, is_running
 from ..core.kube_selector import sibling, text
 from ..core.kube_template import IMAGE, VERSION, Recipe, fresh, main_container, release, replaced_template, same_template, template_of, version_of
-from ..core.model import CANARY, STABLE, Progress, Track
+from ..core.model import CANARY, STABLE, Asked, Progress, Track
 from ..core.options import Option, Options
 from ..core.ports import Clock
 from ..core.rollout import Update
 from .clock import SystemClock
 from .kube import KUBE_OPTIONS, Kube
 from .kube_config_maps import ConfigMaps
-from .kube_drain import DRAIN, Drain, drain
+from .kube_drain import DRAIN, Drain, ask
 from .kube_edit import Manifest, change, changed_by, found
 from .kube_errors import Forbidden
 from .kube_foresight import foresee
@@ -48,12 +48,13 @@ WORKLOAD_OPTIONS: Options = {
     "hpa": Option("str", "HorizontalPodAutoscaler of the object. Default: found by itself, where autoscalers may be listed."),
     "config_maps": Option("dict", "ConfigMaps of this version: key and text, or the path of a file or folder. They are named by their content, the Pod template"
                                   " is led to them, and a rollback finds those of its version.", open=True),
-    "drain": Option("dict", "How Pods that lost their traffic are asked to finish before they are scaled away.", options=DRAIN),
+    "drain": Option("dict", "How Pods that lost their traffic are asked to finish before they are scaled away, until none of their connections is open or"
+                            " the drain timeout is over.", options=DRAIN),
 }  # fmt: skip
 
 
 class KubeWorkload:
-    """Implements the port ``ManagedWorkload``. A kind says what its status means, where its history is, and which Pods are its newest.
+    """Implements the ports ``ManagedWorkload`` and ``Draining``. A kind says what its status means, where its history is, and which Pods are its newest.
 
     ``names``: the object of each slot. ``version``: the release's own, which ``recipe`` makes.
     """
@@ -92,7 +93,7 @@ class KubeWorkload:
         if len(set(names.values())) < len(names):
             raise ConfigError(f"{names[STABLE]} is both slots", where=where, do="stable and canary are two objects.")
         return cls(kube, names, version, recipe, update=update, hpa=options.get("hpa") or "", configs=configs,
-                   drain=Drain.from_option(options["drain"], f"{where}.drain") if options.get("drain") else None,
+                   drain=Drain.from_option(options["drain"]) if options.get("drain") else None,
                    create_missing=bool(options.get("create_missing")))
 
     @staticmethod
@@ -165,11 +166,21 @@ class KubeWorkload:
             self.hpas.give_back(each)
         if manifest is None:
             return False
-        if self.drain is not None and manifest["spec"].get("replicas", 1):
-            drain(self.kube, self.clock, filter(is_ready, self.pods(manifest)), self.drain)
         changed = self._change(name, lambda manifest: self._scaled(manifest, 0), "replicas")
         self.configs.prune(self._templates())
         return changed
+
+    @property
+    def drains(self) -> bool:
+        return self.drain is not None
+
+    def ask_to_finish(self, track: str, left: float) -> Iterator[tuple[str, Asked]]:
+        manifest = self.kube.get(self.RESOURCE, self.name(track))
+        if manifest is None or self.drain is None:
+            return
+        for pod in self.pods(manifest):
+            if is_running(pod):
+                yield pod["metadata"]["name"], ask(self.kube, pod["metadata"]["name"], self.drain, left)
 
     def progress(self, track: str) -> Progress:
         name = self.name(track)

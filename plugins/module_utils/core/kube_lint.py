@@ -38,6 +38,19 @@ def lint(manifest: Manifest, container: str, pdbs: Optional[Iterable[Manifest]])
         yield from _budgets(manifest, name, pdbs)
 
 
+def kept_connections(manifest: Manifest, container: str, drain_path: str, where: str, *, retired: bool) -> Iterator[str]:
+    """What becomes of connections that clients keep open. ``drain_path``: where its Pods are asked to finish, '' when nothing says; ``retired``: this
+    release scales it away."""
+    name = manifest["metadata"]["name"]
+    stop = (main_container(template_of(manifest), container).get("lifecycle") or {}).get("preStop") or {}
+    if not drain_path and retired:
+        yield (f"{name}: its Pods are not asked to finish before they go, so requests on connections that clients keep open through a Service fail then, as"
+               f" with kubectl scale. Set {where}.drain")
+    elif drain_path and not str((stop.get("httpGet") or {}).get("path", "")).startswith(drain_path) and "exec" not in stop:
+        yield (f"{name}: preStop does not call {drain_path}, so Pods that end otherwise (rolling update, shares by Pods, eviction) may break connections that"
+               f" clients keep open. Set lifecycle.preStop.httpGet")
+
+
 def _budgets(manifest: Manifest, name: str, pdbs: Iterable[Manifest]) -> Iterator[str]:
     replicas = int(manifest["spec"].get("replicas", 1))
     mine = [pdb for pdb in pdbs if selects(pdb["spec"].get("selector") or {}, labels_of(manifest))]

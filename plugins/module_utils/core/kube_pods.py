@@ -42,6 +42,11 @@ def is_ready(pod: Pod) -> bool:
     return not pod["metadata"].get("deletionTimestamp") and _condition(pod, "Ready").get("status") == "True"
 
 
+def is_running(pod: Pod) -> bool:
+    """Ready or not: one that was asked to finish is no longer ready, and may still have connections."""
+    return not pod["metadata"].get("deletionTimestamp") and (pod.get("status") or {}).get("phase") == "Running"
+
+
 def clipped(text: object, most: int = LONGEST) -> str:
     """A message on one line, of bounded length."""
     line = "".join(letter for letter in " ".join(str(text or "").split()) if letter.isprintable())

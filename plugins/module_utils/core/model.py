@@ -149,6 +149,20 @@ class Track:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a replica answered that was asked to finish. ``connections``: its users' open ones, None where it does not count them; ``error``: why it
+    cannot be asked."""
+
+    connections: Optional[int] = None
+    error: str = ""
+
+    @property
+    def busy(self) -> bool:
+        """Worth waiting for: it has connections, or may have some."""
+        return not self.error and self.connections != 0
+
+
+@dataclass(frozen=True)
 class Progress:
     """One look at a track that is changing. ``why`` says what is waited for, or, with ``failed``, what will not get better by waiting."""
 
@@ -229,7 +243,8 @@ class Verdict:
     """One judgement, with the evidence and one sentence of reason. ``value`` may be absent when nothing was measured.
 
     Statistical judges say more: ``low`` and ``high`` bound the value with ``confidence`` percent, ``limit`` is the largest good value, ``p`` the
-    chance of such evidence without any difference, ``score`` that of a group.
+    chance of such evidence without any difference, ``score`` that of a group; ``label`` is what a judge that scores groups calls a metric, and
+    ``critical`` that it decides alone.
     """
 
     phase: Phase
@@ -244,3 +259,5 @@ class Verdict:
     limit: Optional[float] = None
     p: Optional[float] = None
     score: Optional[float] = None
+    label: str = ""
+    critical: bool = False

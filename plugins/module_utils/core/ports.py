@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol, runtime_checkable
 
-from .model import Capability, Observation, Progress, Routes, Series, Track, Verdict, Window
+from .model import Asked, Capability, Observation, Progress, Routes, Series, Track, Verdict, Window
 
 
 class TrafficRouter(Protocol):
@@ -86,6 +86,14 @@ class Judge(Protocol):
     def judge(self, criterion: Any, candidate: Series, baseline: Optional[Series]) -> Verdict: ...
 
 
+@runtime_checkable
+class GroupJudge(Protocol):
+    """What a Judge may have besides: one score of all metrics that it judges. Its verdict on one metric is a label; the score is what decides."""
+
+    def scored(self, criterion: Any, labels: Sequence[tuple[Any, Verdict]]) -> Verdict:
+        """The verdict on all of ``labels``, each a metric with the verdict on it."""
+
+
 class Workload(Protocol):
     """Knows what runs a track."""
 
@@ -119,6 +127,18 @@ class ManagedWorkload(Workload, Protocol):
 
     def await_change(self, track: str, seconds: float) -> None:
         """Return when something about ``track`` has changed, or after ``seconds``."""
+
+
+@runtime_checkable
+class Draining(Protocol):
+    """What a ManagedWorkload may have besides: its replicas can be asked to finish what they do."""
+
+    @property
+    def drains(self) -> bool:
+        """Whether this very one knows how to ask."""
+
+    def ask_to_finish(self, track: str, left: float) -> Iterator[tuple[str, Asked]]:
+        """Tell every running replica of ``track`` that it will be gone in ``left`` seconds; name and answer of each. Raises Unavailable."""
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Drain:
-    """``in_flight`` connections were left when the wait ended, ``cut`` of them were closed by us."""
+    """``in_flight`` connections were left when the wait ended, ``cut`` of them were closed by us. ``why``: how sure that is, where it is not."""
 
     at: float
     step: Optional[int] = None
@@ -175,6 +175,7 @@ class Drain:
     in_flight: int = 0
     cut: int = 0
     seconds: Optional[float] = None
+    why: str = ""
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,9 @@ def _hosts(seen: View, most: int) -> str:
             rows += [_host(known.at, "deployment failed", "bad", [host], why, known.seconds) for host, why in known.failed.items()]
         elif isinstance(known, j.Drain):
             cut = f"{wording.plural(known.in_flight, 'connection')} in flight at the end of the wait, {known.cut or 'none'} cut"
-            left = cut if known.in_flight else "no connection left"
-            rows.append(_host(known.at, "drained", "warn" if known.cut else "good", known.members, left, known.seconds))
+            left = cut if known.in_flight else "no connection left" if not known.why else ""
+            tone = "warn" if known.cut or known.why else "good"
+            rows.append(_host(known.at, "drained", tone, known.members, "; ".join(filter(None, (left, known.why))), known.seconds))
         elif isinstance(known, j.Health):
             rows += _health(known)
     return _section("Hosts and pods", _table(["Time", "What", "Which", "", ">Took"], rows, most)) if rows else ""

@@ -147,7 +147,9 @@ def way_back(plan: Plan, position: int, *, immediate: bool = False) -> tuple[Ste
     if plan.candidate == plan.stable:
         return tuple(_deploy(plan, plan.stable, plan.previous)) if touched and plan.previous else ()
     now = routes_at(plan, position)
-    share = max(now.weight(plan.candidate), apply(now, begun[-1], plan).weight(plan.candidate))
+    then = apply(now, begun[-1], plan)
+    share = max(now.weight(plan.candidate), then.weight(plan.candidate))
+    heard = share > 0 or now.matches or then.matches  # of the candidate, by whoever sends it requests
     steps: list[Step] = []
     if touched:
         steps.extend(_deploy(plan, plan.stable, plan.previous, plan.full_load if now.pods else None))
@@ -159,7 +161,7 @@ def way_back(plan: Plan, position: int, *, immediate: bool = False) -> tuple[Ste
     if any(step.kind in TRAFFIC for step in plan.steps):
         steps.append(Step("clean up", Kind.CLEAN, track=plan.stable))
     delay = next((step.duration for step in plan.steps if step.kind is Kind.RETIRE), SCALE_DOWN_DELAY)
-    steps.append(Step(f"retire {_called(plan, plan.candidate)}", Kind.RETIRE, track=plan.candidate, duration=delay if share > 0 else 0.0))
+    steps.append(Step(f"retire {_called(plan, plan.candidate)}", Kind.RETIRE, track=plan.candidate, duration=delay if heard else 0.0))
     return tuple(steps)
 
 

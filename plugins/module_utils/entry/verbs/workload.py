@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ...clients.release_dir import ReleaseDir
-from ...core import rollout
+from ...core import drain, rollout
 from ...core.advance import Result
 from ...core.codec import encode
-from ...core.errors import ConfigError, DeliveryError, Fenced, Interrupted, TimedOut
+from ...core.errors import Away, ConfigError, DeliveryError, Fenced, Interrupted, TimedOut
 from ...core.model import Progress
 from ...core.options import Option, Options
 from ...core.plan import Kind
-from ...core.ports import ManagedWorkload
+from ...core.ports import Draining, ManagedWorkload
 from ...core.units import duration, show_duration
 from .. import build
 from ..catalog import WORKLOADS, family
@@ -33,10 +33,12 @@ OPTIONS: Options = {
     "version": Option("str", "The version that the track or the link must have; with base its folder must be there."),
     "replicas": Option("int", "With workload: so many replicas; 0 retires the track.", minimum=0),
     "timeout": Option("duration", "With workload: the longest wait until the track is ready; 0 does not wait.", default="10m"),
+    "drain_timeout": Option("duration", "With replicas 0 and a workload that has O(workload.deployment.drain): the longest wait for open connections.",
+                            default="30s"),
 }
 
-SAY_EVERY = 1.0
-"""Seconds between two looks for an abort request while a delay passes."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the lease while a delay passes."""
 
 
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -60,12 +62,13 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
         before = workload.read().get(track)
         if step.kind is Kind.RETIRE:
             _delay(current, context, step.duration or 0.0)
+            _drain(workload, current, context)
             changed = workload.retire(track)
         elif step.kind is Kind.SCALE:
             changed = workload.scale(track, step.replicas or 0)
         else:
             changed = workload.deploy(track, step.version, step.replicas)
-    except (Fenced, Interrupted):
+    except (Away, Fenced, Interrupted):
         raise
     except DeliveryError as error:
         return {"changed": True, "seen": seen(current, Result.FAILED, str(error))}
@@ -78,8 +81,25 @@ def _delay(current: Run, context: Context, seconds: float) -> None:
         context.say(f"{current.label}: stays up for {show_duration(seconds)}")
     deadline = context.clock.now() + seconds
     while context.clock.now() < deadline:
-        current.session.renew_if_due()
-        context.clock.sleep(min(SAY_EVERY, deadline - context.clock.now()))
+        _tick(current)
+        context.clock.sleep(min(LOOK_EVERY, deadline - context.clock.now()))
+
+
+def _drain(workload: ManagedWorkload, current: Run, context: Context) -> None:
+    """Have the track's replicas finish what they still do; what outlives the wait is cut when they go, and counted: it is no failed request."""
+    if not isinstance(workload, Draining) or not workload.drains:
+        return
+    timeout = duration(current.spec["drain_timeout"])
+    context.say(f"{current.label}: asked to finish, {show_duration(timeout)} at most")
+    drained = drain.wait(workload, current.doing.track, context.clock, timeout, lambda: _tick(current))
+    if drained.answers:
+        current.event("drain", step=current.index, members=list(drained.answers), in_flight=drained.left, cut=drained.left,
+                      seconds=round(drained.seconds, 3), why=drained.why)
+    context.say(f"{current.label}: {drained}")
+
+
+def _tick(current: Run) -> None:
+    current.session.renew_if_due()
 
 
 def _one_track(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -93,6 +113,8 @@ def _one_track(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         wanted = {**encode(before), **{key: value for key, value in (("version", version), ("replicas", replicas)) if value not in ("", None)}}
         return {**result, "changed": wanted != encode(before), "after": wanted, "diff": {"before": encode(before), "after": wanted}}
     if replicas == 0:
+        if isinstance(workload, Draining) and workload.drains:
+            context.say(f"{track}: {drain.wait(workload, track, context.clock, duration(params['drain_timeout']))}")
         changed = workload.retire(track)
     elif version:
         changed = workload.deploy(track, version, replicas)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -345,6 +345,20 @@ def test_lint_is_quiet_where_nothing_lacks_and_names_the_fix_where_something_doe
     slow = good()
     template_of(slow)["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] = 30
     assert "killed after 30 s" in "".join(kube_lint.lint(slow, "", [pdb]))
+
+
+def test_what_breaks_kept_connections_is_said_with_the_option_that_helps() -> None:
+    def notes(path: str, *, retired: bool, stop: Optional[dict[str, Any]] = None) -> str:
+        manifest = good()
+        if stop:
+            template_of(manifest)["spec"]["containers"][0]["lifecycle"] = {"preStop": stop}
+        return "\n".join(kube_lint.kept_connections(manifest, "", path, "rollout_workload.deployment", retired=retired))
+
+    assert "Set rollout_workload.deployment.drain" in notes("", retired=True)
+    assert notes("", retired=False) == ""
+    assert "preStop does not call /drain" in notes("/drain", retired=True)
+    assert notes("/drain", retired=True, stop={"httpGet": {"path": "/drain?wait=8s", "port": 8080}}) == ""
+    assert notes("/drain", retired=False, stop={"exec": {"command": ["/bin/drain"]}}) == ""
 
 
 # Rights

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ansible_collections.progressive.delivery.plugins.module_utils.core.capacity import needed, pods_by_ratio
 from ansible_collections.progressive.delivery.plugins.module_utils.core.codec import decode, encode
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
-from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, MatchRoute
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind, Plan, Step, apply, routes_at
 from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.brief import Brief, Scale, StepSpec
 from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.compile import compile_plan, lost, way_back
@@ -180,6 +180,15 @@ def test_immediate_moves_traffic_before_it_looks_at_stable():
     steps = way_back(plan, 2, immediate=True)
     assert [step.name for step in steps] == ["all traffic to stable", "stable is ready", "clean up", "retire canary"]
     assert [step.name for step in way_back(plan, 2)][:2] == ["stable is ready", "all traffic to stable"]
+
+
+@pytest.mark.parametrize("spec", [*weights(5), StepSpec(step=Step("vip", Kind.MATCH, match=MatchRoute("vip", ())))])
+def test_a_candidate_that_had_requests_stays_for_the_delay_on_the_way_back_too(spec):
+    plan = compile_plan(brief(steps=(spec, *weights(50)), options={"scale_down_delay": 9.0}))
+    first = next(index for index, step in enumerate(plan.steps) if step.kind in (Kind.WEIGHT, Kind.MATCH))
+    assert [step.duration for step in way_back(plan, first - 1) if step.kind is Kind.RETIRE] == [0.0], "nobody has heard of it yet"
+    for position in range(first, len(plan.steps) - 3):
+        assert [step.duration for step in way_back(plan, position) if step.kind is Kind.RETIRE] == [9.0], plan.steps[position].name
 
 
 def test_nothing_begun_needs_no_way_back():

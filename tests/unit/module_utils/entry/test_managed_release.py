@@ -6,18 +6,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.journal import JournalFile
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Asked
+from ansible_collections.progressive.delivery.plugins.module_utils.core.report.journal import Drain
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.stored import stored_record
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import health, plan, release
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.memory import MemoryRouter
 from ansible_collections.progressive.delivery.plugins.module_utils.stores.memory import MemoryStore
+from ansible_collections.progressive.delivery.plugins.module_utils.workloads.memory import MemoryWorkload
 
 
 class Shop:
@@ -127,3 +132,31 @@ def test_what_somebody_changed_behind_our_back_is_seen_when_it_is_verified(shop:
                     shop.context())["release"]
     seen = health.run({"release": spec, "verify": True}, shop.context())
     assert not seen["healthy"] and "stable runs 9, not 2" in seen["summary"]
+
+
+def test_a_track_is_asked_to_finish_after_the_delay_and_before_it_goes(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, float, float, int]] = []
+
+    def ask(workload: MemoryWorkload, track: str, left: float) -> Iterator[tuple[str, Asked]]:
+        asked.append((track, shop.clock.now(), left, shop.tracks[track][1]))
+        yield "pod-1", Asked(connections=max(0, 3 - len(asked)))
+        yield "pod-2", Asked(error="POST /drain is answered with 404")
+
+    monkeypatch.setattr(MemoryWorkload, "drains", True, raising=False)
+    monkeypatch.setattr(MemoryWorkload, "ask_to_finish", ask, raising=False)
+    begun = shop.clock.now()
+    assert shop.run("rollout", "2", rollout_strategy="blue_green", rollout_drain_timeout="60s")["outcome"] == "promoted"
+    assert [(track, left, replicas) for track, _at, left, replicas in asked] == [("stable", 60, 4), ("stable", 59, 4), ("stable", 58, 4)]
+    assert asked[0][1] - begun >= 7, "after the delay"
+    [journal] = Path(shop.file["rollout_report"]["directory"]).rglob("*.jsonl")
+    [event] = JournalFile(str(journal)).read().all(Drain)
+    assert (event.members, event.in_flight, event.cut, event.seconds) == (("pod-1", "pod-2"), 0, 0, 2.0)
+    assert event.why == "pod-2: POST /drain is answered with 404"
+
+
+def test_a_drain_that_takes_longer_than_the_lease_keeps_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryWorkload, "drains", True, raising=False)
+    monkeypatch.setattr(MemoryWorkload, "ask_to_finish", lambda workload, track, left: iter([("pod-1", Asked(1))]), raising=False)
+    assert shop.run("rollout", "2", rollout_strategy="blue_green", rollout_drain_timeout="10m")["outcome"] == "promoted"
+    assert shop.tracks["stable"] == ("1", 0)
+    assert any("1 connection still open after 10:00" in line for line in shop.said), shop.said

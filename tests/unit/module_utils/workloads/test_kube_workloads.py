@@ -24,7 +24,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_
 )
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_template import VERSION, template_of
-from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Routes
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Asked, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind, Plan, Step
 from ansible_collections.progressive.delivery.plugins.module_utils.core.rollout import Update
@@ -430,25 +430,27 @@ def test_undo(kube: FakeControllers) -> None:
 # Drain
 
 
-def test_pods_are_asked_to_finish_before_they_go(kube: FakeControllers) -> None:
-    shop = workload(kube, drain={"http": {"path": "/drain", "port": 8080}, "timeout": "10s"})
+DRAINED = "/api/v1/namespaces/shop/pods/shop-stable-pod-{}:8080/proxy/drain"
+
+
+def test_pods_say_how_many_connections_they_still_have(kube: FakeControllers) -> None:
+    shop = workload(kube, drain={"http": {"path": "drain", "port": 8080}})
     live(kube)
-    path = "/api/v1/namespaces/shop/pods/shop-stable-pod-{}:8080/proxy/drain"
-    kube.answers[path.format(0)] = Answer(200, {}, b'{"connections": 3}')
-    kube.answers[path.format(1)] = Answer(200, {}, b"draining")
-    shop.clock.at(4.0, lambda: kube.answers.update({path.format(0): Answer(200, {}, b'{"connections": 0}')}))
+    kube.answers.update({DRAINED.format(0): Answer(200, {}, b'{"connections": 3}'), DRAINED.format(1): Answer(202, {}, b"draining")})
+    assert dict(shop.ask_to_finish("stable", 4.2)) == {
+        "shop-stable-pod-0": Asked(3), "shop-stable-pod-1": Asked(), "shop-stable-pod-2": Asked(error="POST /drain is answered with 404")}
+    for body in (b"[]", b'{"connections": "many"}', b'{"connections": true}', b'{"connections": -1}'):
+        kube.answers[DRAINED.format(0)] = Answer(200, {}, body)
+        assert dict(shop.ask_to_finish("stable", 0))["shop-stable-pod-0"] == Asked()
+
+
+def test_nobody_is_asked_where_nothing_runs_or_nothing_says_how(kube: FakeControllers) -> None:
+    shop = workload(kube, drain={"http": {"path": "/drain"}})
+    live(kube)
     assert shop.retire("stable")
-    assert 4 <= shop.clock.now() < 6 and live(kube)["spec"]["replicas"] == 0
-    asked = [where for verb, how, where in kube.reads if how == "raw"]
-    assert asked.count(path.format(0)) > 3 and asked.count(path.format(1)) == asked.count(path.format(2)) == 1
-
-
-def test_a_drain_ends_when_its_time_is_over(kube: FakeControllers) -> None:
-    shop = workload(kube, drain={"http": {"path": "/drain"}, "timeout": "3s"})
-    kube.answers["/api/v1/namespaces/shop/pods/shop-stable-pod-0:8080/proxy/drain"] = Answer(200, {}, b'{"connections": 3}')
-    assert shop.retire("stable") and shop.clock.now() == 3
-    with pytest.raises(ConfigError, match="longer than"):
-        workload(kube, drain={"http": {"path": "/drain"}, "timeout": "2m"})
+    live(kube)
+    assert list(shop.ask_to_finish("stable", 1)) == []
+    assert not workload(kube).drains and list(workload(kube).ask_to_finish("stable", 1)) == []
 
 
 # The other kinds
