@@ -25,7 +25,7 @@ class ActionModule(DeliveryAction):
         if params["variables"] is None:
             names = [name for name in task_vars if name.startswith("rollout_")]
             params["variables"] = {name: self._templar.template(task_vars[name]) for name in names}
-        hostvars = task_vars.get("hostvars") or {}
+        hostvars = task_vars.get("hostvars", {})  # it is empty, and knows the implicit localhost all the same
         if params["groups"] is None:
             params["groups"] = {group: list(hosts) for group, hosts in (task_vars.get("groups") or {}).items()}
         if params["arguments"] is None:
