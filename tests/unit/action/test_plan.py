@@ -21,7 +21,7 @@ class WithoutInventory(dict[str, Any]):
 
 
 @pytest.mark.parametrize("said, ends", [({"rollout_name": "shop"}, ["-e", "@shop.yml"]), ({}, ["-e", "@shop.yml", "-e", "@RELEASE.yml"])])
-def test_commands_name_the_release_file_that_was_given_also_without_an_inventory(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], ends: list[str]) -> None:
+def test_commands_name_the_release_file_without_an_inventory_too(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], ends: list[str]) -> None:
     monkeypatch.setattr(context, "CLIARGS", {"extra_vars": ("@shop.yml",)})
     params = dict.fromkeys(("groups", "arguments", "left_out", "folders", "addresses")) | {"variables": {}}
     action = object.__new__(ActionModule)
