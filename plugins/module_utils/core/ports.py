@@ -53,6 +53,21 @@ class Wary(Protocol):
         """One line for each way in which a stranger could move the traffic, with what to do. Never raises for a plane that does not say."""
 
 
+@runtime_checkable
+class Addressed(Protocol):
+    """What a TrafficRouter may have besides: the objects that it writes, as people name them."""
+
+    objects: tuple[str, ...]
+
+
+@runtime_checkable
+class Heedful(Protocol):
+    """What a TrafficRouter may have besides: it gives a track no requests before somebody can answer them, and its write refuses until then."""
+
+    def unready(self, want: Routes) -> str:
+        """Who would get more with ``want`` and has nobody to answer; empty when all can. Raises Unavailable, ConfigError."""
+
+
 class MetricProvider(Protocol):
     """Measures. Every answer is a Series with at least one value, or an error; NoData is an error, never 0."""
 

@@ -55,6 +55,7 @@ class ServiceRouter:
         self._read: dict[str, Manifest] = {}
         self._written: dict[str, Manifest] = {}
         self.capabilities = ServiceRouter.capabilities if preview else frozenset()
+        self.objects = tuple(f"service/{each}" for each in (name, preview) if each)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]], kube: Optional[Kube] = None) -> ServiceRouter:

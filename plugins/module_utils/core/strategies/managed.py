@@ -187,7 +187,8 @@ def peak(plan: Plan, replicas: int) -> int:
 
 def _deploy(about: Named, track: str, version: str, replicas: Optional[int] = None) -> Iterator[Step]:
     yield Step(f"deploy {version} to {_called(about, track)}", Kind.DEPLOY, track=track, version=version, replicas=replicas)
-    yield _ready(about, track)
+    if replicas != 0:
+        yield _ready(about, track)
 
 
 def _scaled(about: Named, track: str, replicas: int) -> Iterator[Step]:

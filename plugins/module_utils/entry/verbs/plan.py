@@ -19,12 +19,12 @@ from ...core.lease import Marking
 from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes, Track
 from ...core.options import Option, Options
-from ...core.plan import TRAFFIC, Kind, Plan, apply, describe
+from ...core.plan import Plan, describe
 from ...core.ports import TrafficRouter, Wary
 from ...core.record import Record
-from ...core.strategies.compile import compile_plan, peak
-from ...core.units import show_duration, show_percent
-from .. import build, release_file
+from ...core.strategies.compile import compile_plan
+from ...core.units import show_percent
+from .. import build, plan_text, release_file
 from ..catalog import STORES, WORKLOADS
 from ..context import Context
 from ..deciders import Deciders
@@ -79,6 +79,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         return {"changed": False, "release": release, "rows": [], "notes": [], "text": []}
     router = build.router(spec["router"], hosts, context) if spec.get("router") and params["purpose"] != "resume" else None
     foreseen: list[str] = []
+    tracks: Mapping[str, Track] = {}
     asked: list[str] = []
     if params["purpose"] == "resume":
         if record is None:
@@ -86,7 +87,8 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         plan = record.plan
     else:
         managed = None if by_hosts else build.workload(spec)
-        plan = _compile(release, record, hosts, managed.read() if managed else {}, router)
+        tracks = managed.read() if managed else {}
+        plan = _compile(release, record, hosts, tracks, router)
         foreseen = managed.foresee(plan) if managed else []
     # To go back nobody is asked but the load balancer: metrics that are down with everything else must not be in the way.
     if params["probe"] and params["asked"] == "rollout" and not (record is not None and record.running and record.back):
@@ -95,7 +97,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     release["highest_fence"] = router.highest_fence() if isinstance(router, Marking) else 0
     rows = [describe(plan, step) for step in plan.steps]
     notes = [*plan.notes, *foreseen, *asked, *_store_notes(spec), *(router.warnings() if isinstance(router, Wary) else ())]
-    lines = text(spec, plan, notes, metrics)
+    lines = plan_text.lines(spec, plan, notes, metrics, tracks, router)
     if params["show"] or context.check_mode:
         for line in lines:
             context.say(line)
@@ -191,30 +193,3 @@ def _store_notes(spec: Mapping[str, Any]) -> list[str]:
         return []
     host = options.get("host") or spec["coordinator"]
     return [f"the record is kept on {host} alone: losing that disk loses the record (not the service)"]
-
-
-def text(spec: Mapping[str, Any], plan: Plan, notes: list[str], metrics: list[Metric]) -> list[str]:
-    """The plan as lines for a terminal."""
-    before = plan.previous or "?"
-    router = next(iter(spec.get("router") or {}), "no router")
-    waiting = sum(step.duration or 0 for step in plan.steps)
-    needed = sum(metric.min_requests for metric in metrics)
-    lines = [f"{spec['name']} {before} -> {plan.version}   {plan.strategy} · {router} · plan {plan.digest[:4]}",
-             f"  at least {show_duration(waiting)} of waiting, {peak(plan)} host(s) out of rotation at most"
-             + (f", {needed} requests per look needed" if needed else "")]
-    routes = plan.start
-    width = max((len(step.name) for step in plan.steps), default=0)
-    for number, step in enumerate(plan.steps, 1):
-        following = apply(routes, step, plan)
-        lines.append(f"  {number:>3}  {step.name:<{width}}  {_effect(step.kind, routes, following, step.duration, step.hosts)}")
-        routes = following
-    lines.extend(f"  ! {note}" for note in notes)
-    return lines
-
-
-def _effect(kind: Kind, now: Routes, then: Routes, seconds: Optional[float], hosts: tuple[str, ...]) -> str:
-    if kind in TRAFFIC and now.weights != then.weights:
-        return ", ".join(f"{track} {show_percent(now.weight(track))} -> {show_percent(weight)}" for track, weight in then.weights.items())
-    if kind is Kind.BAKE:
-        return f"waits {show_duration(seconds or 0)}"
-    return f"{kind.value} {', '.join(hosts)}".strip() if hosts else kind.value
