@@ -60,7 +60,8 @@ class _State:
     @classmethod
     def at_start(cls, spec: Mapping[str, Any], plan: Plan, tracks: Mapping[str, Track], router: Optional[TrafficRouter], metrics: Sequence[Metric]) -> _State:
         objects = ", ".join(router.objects) if isinstance(router, Addressed) else ""
-        return cls(plan, next(iter(spec["workload"])), plan.start, objects, tuple(metric.name for metric in metrics), show_duration(duration(spec["deploy_timeout"])),
+        judged, patience = tuple(metric.name for metric in metrics), show_duration(duration(spec["deploy_timeout"]))
+        return cls(plan, next(iter(spec["workload"])), plan.start, objects, judged, patience,
                    {slot: track.version for slot, track in tracks.items()}, {slot: track.replicas for slot, track in tracks.items()})
 
     def after(self, step: Step) -> _State:

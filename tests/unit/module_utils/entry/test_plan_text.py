@@ -39,9 +39,9 @@ def test_objects_are_named_with_what_changes() -> None:
     assert found[1] == "  12 steps, at least 1:30 of waiting, 8 Pods at most (4 now), 30 requests per look needed"
     text = table(found)
     assert "deployment/shop-canary: version 0.9 -> 2, replicas 0 -> 1" in text
-    assert "waits until 1 Pod of deployment/shop-canary is ready, 15 min at most" in text
+    assert "waits until 1 Pod of deployment/shop-canary is ready, 15:00 at most" in text
     assert "shop-stable 100 % -> 75 %, shop-canary 0 % -> 25 %" in text
-    assert "waits 1 min and judges error-rate" in text
+    assert "waits 1:00 and judges error-rate" in text
     assert "deployment/shop-canary: replicas 1 -> 4" in text
     assert "deployment/shop-stable: version 1 -> 2" in text
     assert "2 is stable; abort goes back until here, rollback from here on" in text
