@@ -127,9 +127,13 @@ class EnvoyAdmin:
     @_whole
     def routes(self, name: str) -> list[RouteState]:
         """The route configurations called ``name`` that were taken from discovery and are in force."""
+        return [state for state in self.all_routes() if state.config.get("name") == name]
+
+    @_whole
+    def all_routes(self) -> list[RouteState]:
+        """Every route configuration that was taken from discovery and is in force."""
         configs = self._dump(resource="dynamic_route_configs")
-        states = [RouteState(str(config.get("version_info", "")), config.get("route_config", {})) for config in configs]
-        return [state for state in states if state.config.get("name") == name]
+        return [RouteState(str(config.get("version_info", "")), config.get("route_config", {})) for config in configs]
 
     @_whole
     def refused(self, name: str) -> int:

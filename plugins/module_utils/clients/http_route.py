@@ -22,7 +22,7 @@ from typing import Any, Optional
 
 from ..core.codec import decode, encode
 from ..core.errors import ConfigError, Unsupported
-from ..core.model import FULL, STABLE, Condition, MatchRoute, Mirror, Routes
+from ..core.model import CANARY, FULL, STABLE, Condition, MatchRoute, Mirror, Routes
 from ..core.options import NAME
 from ..core.parts import cookie, divide, no_source, pattern
 
@@ -60,13 +60,17 @@ def edit(manifest: Manifest, want: Routes, layout: Layout) -> dict[str, Any]:
         others = [each for each in kept if each is not rule]
         ours.append(mirror_rule(weighted, mirror, layout, manifest, others))
         marks.append({"mirror": encode(mirror), "matches": ours[-1]["matches"]})
+    _check_free(ours, [each for each in kept if each is not rule], manifest)
     return _assembled(manifest, [*kept[:position], *ours, weighted, *kept[position + 1 :]], marks)
 
 
 def read(manifest: Manifest, layout: Layout) -> Routes:
     """The routes as the manifest has them. A marked rule that is no longer what we wrote does not count."""
     _kept, rule = _parted(manifest, layout)
-    weights = {_slot(ref, layout, manifest) or str(ref["name"]): _weight(ref) for ref in rule["backendRefs"]}
+    weights: dict[str, int] = {}
+    for ref in rule["backendRefs"]:
+        name = _slot(ref, layout, manifest) or _other(ref, layout)
+        weights[name] = weights.get(name, 0) + _weight(ref)
     total = sum(weights.values())
     if not total:
         raise ConfigError("the weights of its backends sum to 0", where=where(manifest), do=f"Give {layout.backends[STABLE]} all of it.")
@@ -90,16 +94,19 @@ def unowned(manifest: Manifest, layout: Layout) -> dict[str, Any]:
     return _assembled(manifest, kept, [])
 
 
-def splits(manifest: Manifest, layout: Layout) -> list[tuple[Fraction, ...]]:
-    """Percent of each slot, in the order of the layout, once for each match of each rule that leads to one of them."""
-    found = []
-    for rule in manifest["spec"].get("rules") or ():
-        weights = [(_slot(ref, layout, manifest), _weight(ref)) for ref in rule.get("backendRefs") or ()]
-        total = sum(weight for _slot_name, weight in weights)
-        if total and any(slot for slot, _weight_of in weights):
-            shares = tuple(Fraction(100 * sum(weight for name, weight in weights if name == slot), total) for slot in layout.backends)
-            found += [shares] * max(1, len(rule.get("matches") or ()))
-    return found
+def parts_of(rule: Mapping[str, Any], layout: Layout, manifest: Manifest) -> tuple[dict[str, int], dict[str, Fraction]]:
+    """What a rule does: parts by slot (``''`` for others'), and percent of copies by slot."""
+    parts: dict[str, int] = {}
+    for ref in rule.get("backendRefs") or ():
+        slot = _slot(ref, layout, manifest)
+        parts[slot] = parts.get(slot, 0) + _weight(ref)
+    copies: dict[str, Fraction] = {}
+    for mirror in (each.get("requestMirror") for each in rule.get("filters") or ()):
+        slot = _slot((mirror or {}).get("backendRef") or {}, layout, manifest)
+        if mirror and slot:
+            part = mirror.get("fraction") or {"numerator": mirror.get("percent", 100)}
+            copies[slot] = Fraction(100 * part["numerator"], part.get("denominator", 100))
+    return parts, copies
 
 
 def port(manifest: Manifest, slot: str, layout: Layout) -> int:
@@ -129,8 +136,11 @@ def mirror_rule(rule: Rule, mirror: Mirror, layout: Layout, manifest: Manifest, 
     if not layout.mirror_unsafe:
         paths = [each.get("path", ROOT["path"]) for each in own]
         if any("method" not in each and each.get("path", ROOT["path"]) in paths for other in others for each in _matches(other)):
-            raise Unsupported("another rule has the same path, and a mirror for safe methods would take its requests", where=where(manifest),
-                              do="Give that rule methods, put it into an HTTPRoute of its own, or set mirror_unsafe: true.")
+            raise Unsupported(
+                "another rule has the same path, and a mirror for safe methods would take its requests",
+                where=where(manifest),
+                do="Give that rule methods, put it into an HTTPRoute of its own, or set mirror_unsafe: true.",
+            )
         own = [{**each, "method": method} for each in own for method in SAFE_METHODS if each.get("method", method) == method]
         if not own:
             raise Unsupported("the rule takes no GET, HEAD or OPTIONS", where=where(manifest), do="Only with mirror_unsafe: true others are mirrored.")
@@ -185,9 +195,9 @@ def _is_ours(rule: Rule, mark: Mapping[str, Any], layout: Layout) -> bool:
     if rule.get("matches") != mark["matches"]:
         return False
     if "match" in mark:
-        return [ref["name"] for ref in rule.get("backendRefs") or ()] == [layout.backends.get(mark["match"].get("track", ""))]
+        return [ref["name"] for ref in rule.get("backendRefs") or ()] == [layout.backends.get(mark["match"].get("track", CANARY))]
     copied = [(each.get("requestMirror") or {}).get("backendRef") or {} for each in rule.get("filters") or ()]
-    return any(ref.get("name") == layout.backends.get(mark["mirror"].get("track", "")) for ref in copied)
+    return any(ref.get("name") == layout.backends.get(mark["mirror"].get("track", CANARY)) for ref in copied)
 
 
 def _assembled(manifest: Manifest, rules: list[Rule], marks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -195,8 +205,10 @@ def _assembled(manifest: Manifest, rules: list[Rule], marks: list[dict[str, Any]
     annotations = {name: value for name, value in (meta.get("annotations") or {}).items() if name != MARK}
     if marks:
         annotations[MARK] = json.dumps(marks, sort_keys=True)
-    if annotations or meta.get("annotations"):
+    if annotations:
         meta["annotations"] = annotations
+    elif meta.get("annotations"):
+        del meta["annotations"]
     return {**manifest, "metadata": meta, "spec": {**manifest["spec"], "rules": rules}}
 
 
@@ -207,6 +219,23 @@ def _slot(ref: Mapping[str, Any], layout: Layout, manifest: Manifest) -> str:
     if not is_service or (layout.port is not None and ref.get("port") != layout.port):
         return ""
     return next((slot for slot, name in layout.backends.items() if name == ref.get("name")), "")
+
+
+def _other(ref: Mapping[str, Any], layout: Layout) -> str:
+    """A backend that is no slot, by a name that no slot has."""
+    name = str(ref["name"])
+    return f"{name}:{ref.get('port', '')}" if name in layout.backends or name in layout.backends.values() else name
+
+
+def _check_free(ours: list[Rule], others: list[Rule], manifest: Manifest) -> None:
+    """Raise ConfigError when a rule that is not ours asks for exactly what one of ours does: only one of them would get the requests."""
+    wanted = [match for rule in ours for match in rule["matches"]]
+    for other in others:
+        match = next((each for each in _matches(other) if each in wanted), None)
+        if match:
+            raise ConfigError(
+                f"another rule matches {json.dumps(match, sort_keys=True)} already", where=where(manifest), do="Remove that rule, or ask otherwise."
+            )
 
 
 def _ref(rule: Rule, slot: str, layout: Layout, manifest: Manifest) -> dict[str, Any]:
@@ -220,9 +249,9 @@ def _weight(ref: Mapping[str, Any]) -> int:
 def _parts(rule: Rule, want: Routes, layout: Layout, manifest: Manifest) -> dict[str, int]:
     current: dict[str, int] = {}
     for ref in rule["backendRefs"]:
-        name = ref["name"] if _slot(ref, layout, manifest) else f"another backend ({ref['name']})"
+        name = ref["name"] if _slot(ref, layout, manifest) else f"another backend ({_other(ref, layout)})"
         current[name] = current.get(name, 0) + _weight(ref)
-    known = {*layout.backends, *(ref["name"] for ref in rule["backendRefs"])}
+    known = {*layout.backends, *(_other(ref, layout) for ref in rule["backendRefs"] if not _slot(ref, layout, manifest))}
     for track, weight in want.weights.items():
         if weight and track not in known:
             raise ConfigError(f"unknown track {track!r}", where=where(manifest), do=f"Known: {', '.join(sorted(known))}.")

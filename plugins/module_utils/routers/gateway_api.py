@@ -1,0 +1,236 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTPRoutes of the Gateway API: weights, match routes and mirrors, whatever serves the Gateway.
+
+The conditions of the HTTPRoute and of its Gateway say whether it was taken; the Envoys of the Gateway, where they are named, whether it is in force
+and how many requests each slot gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar, Optional
+
+from ..clients import http_route
+from ..clients.envoy import EnvoyAdmin
+from ..clients.gateway_envoys import Count, GatewayEnvoys, check_clusters
+from ..clients.http_route import Layout
+from ..clients.kube import KUBE_OPTIONS, Kube
+from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found
+from ..clients.kube_errors import Forbidden
+from ..clients.kube_resources import GATEWAYS, HTTPROUTES
+from ..clients.kube_slots import SLOTS, Slots, ready_endpoints
+from ..core import gateway_status
+from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
+from ..core.lease import Marker
+from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
+from ..core.options import Option, Options
+from ..core.settle import difference
+from ..core.units import duration
+
+
+class GatewayApiRouter:
+    """Implements the port ``TrafficRouter`` for the slots stable and canary. Several HTTPRoutes are written one after the other."""
+
+    SUMMARY: ClassVar[str] = "HTTPRoutes of the Kubernetes Gateway API: weights, match routes, mirrors."
+    OPTIONS: ClassVar[Options] = {
+        "http_route": Option("name", "The HTTPRoute that the users' requests go through."),
+        "http_routes": Option("list", "Several, instead: all of them split the same way.", elements="name"),
+        "stable": Option("name", "The Service of stable. Default: the name of its workload."),
+        "canary": Option("name", "The Service of canary. Default: the name of its workload."),
+        "rule": Option("str", "The name or the number (from 0) of the rule, where several hold both Services."),
+        "port": Option("int", "The port of the Services, where a rule names them with several.", minimum=1, maximum=65535),
+        "total": Option("int", "Parts of a whole, where no third Service has any: 100 for whole per cents, 1000 for tenths.", default=100,
+                        choices=(100, 1000, 10000)),
+        "mirror_unsafe": Option("bool", "Mirror requests of every method, not only GET, HEAD and OPTIONS.", default=False),
+        "preview": Option("name", "An HTTPRoute of its own, such as one for another host name: it leads to the slot that has no traffic."),
+        "envoys": Option(
+            "list",
+            "The Envoys that serve the Gateway. With them a change is done when it is in force there, and the share is measured.",
+            elements="dict",
+            options={"admin": Option("str", "The admin interface as this controller reaches it, such as http://127.0.0.1:15000.", required=True)},
+        ),
+        "clusters": Option("dict", "Slot to the name of its cluster in those Envoys. Default: as Istio calls them.", open=True),
+        "timeout": Option("duration", "Longest wait for one answer of an Envoy.", default="5s"),
+        "workload": Option("dict", "The workloads of the slots. Default: those of the release.", open=True),
+        **KUBE_OPTIONS,
+    }  # fmt: skip
+    capabilities: frozenset[Capability] = frozenset({
+        Capability.WEIGHT, Capability.HEADER, Capability.COOKIE, Capability.QUERY, Capability.PATH, Capability.MIRROR, Capability.MEASURE, Capability.PREVIEW,
+    })  # fmt: skip
+    """All that one may have; one without Envoys measures nothing, one without a preview route has none."""
+    resolution: int = 100
+
+    def __init__(self, kube: Kube, names: tuple[str, ...], layout: Layout, *, preview: str = "", envoys: Optional[GatewayEnvoys] = None) -> None:
+        self.kube = kube
+        self.names = names
+        self.layout = layout
+        self.preview = preview
+        self.envoys = envoys
+        self.marker: Optional[Marker] = None
+        self._read: dict[str, Manifest] = {}
+        lacks = {capability for capability, given in ((Capability.MEASURE, envoys), (Capability.PREVIEW, preview)) if not given}
+        self.capabilities = GatewayApiRouter.capabilities - lacks
+        self.resolution = layout.total
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]], kube: Optional[Kube] = None) -> GatewayApiRouter:
+        """Raises ConfigError for routes or Services that are not named, or named twice."""
+        names = (*([options["http_route"]] if options.get("http_route") else []), *(options.get("http_routes") or []))
+        preview = options.get("preview") or ""
+        if not names:
+            raise ConfigError("no HTTPRoute is named", where="gateway_api.http_route")
+        if len({*names, preview}) <= len(names):
+            raise ConfigError("an HTTPRoute is named twice", where="gateway_api", do="Name each once, the preview's is one of its own.")
+        layout = Layout(_services(options), options.get("port"), options.get("rule") or "", options["total"], options["mirror_unsafe"])
+        seconds = duration(options["timeout"])
+        admins = [EnvoyAdmin(each["admin"], seconds) for each in options.get("envoys") or ()]
+        if len({admin.name for admin in admins}) < len(admins):
+            raise ConfigError("two of them have the same admin interface", where="gateway_api.envoys")
+        envoys = GatewayEnvoys(admins, check_clusters(options.get("clusters") or {}, SLOTS)) if admins else None
+        return cls(kube or Kube.from_options(options), names, layout, preview=preview, envoys=envoys)
+
+    def read(self) -> Routes:
+        """The routes of the first HTTPRoute. Raises ConfigError for one that has not exactly one rule with both Services."""
+        self._read = {name: found(self.kube, HTTPROUTES, name) for name in self._all()}
+        routes = [http_route.read(self._read[name], self.layout) for name in self._all()]
+        return routes[0]
+
+    def write(self, want: Routes) -> None:
+        """Nothing is written before every HTTPRoute has been worked out, and nothing to a Service that nobody answers for. Raises Unavailable then."""
+        read, self._read = self._read, {}
+        live = {name: read.get(name) or found(self.kube, HTTPROUTES, name) for name in self._all()}
+        edits = {name: partial(self._edited, routes=routes) for name, routes in self._aims(want).items()}
+        if any(edit(live[name]) != live[name] for name, edit in edits.items()):
+            why = self._unready(want, live)
+            if why:
+                raise Unavailable(why, where=f"HTTPRoute {self.kube.namespace}/{self.names[0]}", do="It gets requests when its Pods are ready.")
+        for name, edit in edits.items():
+            changed(self.kube, HTTPROUTES, name, edit, known=live[name], marker=self.marker)
+
+    def unready(self, want: Routes) -> str:
+        """A Service that would get more and has no ready endpoint."""
+        return self._unready(want, {name: found(self.kube, HTTPROUTES, name) for name in self.names})
+
+    def observe(self, want: Routes) -> Observation:
+        """Applied when every HTTPRoute is as wanted, accepted in that state, and in force as far as that can be seen; and somebody answers."""
+        live = {name: found(self.kube, HTTPROUTES, name) for name in self._all()}
+        why = self._missing(want, live)
+        if self.envoys is None:
+            return Observation(applied=not why, why=why)
+        try:
+            count = self.envoys.count(live[self.names[0]], self.layout)
+        except ConfigError as error:
+            return Observation(applied=False, why=why or str(error))
+        if want.mirror is not None:  # copies are counted like requests: such counters say nothing of shares
+            count = Count(epoch=count.epoch)
+        return Observation(applied=not why, why=why, requests=count.requests, failed=count.failed, epoch=count.epoch)
+
+    def release(self) -> None:
+        """Take our own rules out. Weights stay."""
+        for name in self._all():
+            changed(self.kube, HTTPROUTES, name, partial(http_route.unowned, layout=self.layout), marker=self.marker)
+
+    def mark(self, marker: Marker) -> None:
+        self.marker = marker
+
+    def highest_fence(self) -> int:
+        return max(fence_of(self._read.get(name) or found(self.kube, HTTPROUTES, name)) for name in self._all())
+
+    def warnings(self) -> list[str]:
+        """What is not looked at, and Services that are no two."""
+        try:
+            lines = []
+            endpoints = {name: ready_endpoints(self.kube, name) for name in self.layout.backends.values()}
+            shared = sorted(set.intersection(*endpoints.values()))
+            if shared:
+                what = f"Services {' and '.join(endpoints)} lead to the same Pods ({', '.join(shared[:3])})"
+                lines.append(f"{what}: a share of one is no share of a version. Give each a selector of its own")
+            for name in [] if self.envoys else self.names:
+                for space, gateway in gateway_status.gateways(found(self.kube, HTTPROUTES, name)):
+                    if not self._may_read(space, gateway):
+                        lines.append(f"may not get Gateway {space}/{gateway}: whether it is programmed is not looked at")
+            return lines
+        except DeliveryError:
+            return []
+
+    def _all(self) -> tuple[str, ...]:
+        return (*self.names, *([self.preview] if self.preview else []))
+
+    def _aims(self, want: Routes) -> dict[str, Routes]:
+        """Each HTTPRoute with what it shall do. The preview leads to the slot that has not everything yet."""
+        aims = dict.fromkeys(self.names, want)
+        if self.preview:
+            spare = STABLE if want.weight(CANARY) == FULL else CANARY
+            aims[self.preview] = Routes({slot: FULL * (slot == spare) for slot in SLOTS})
+        return aims
+
+    def _edited(self, manifest: Manifest, routes: Routes) -> dict[str, Any]:
+        if any(routes.members.values()):
+            raise Unsupported("an HTTPRoute has no weights of single servers", where=http_route.where(manifest))
+        return http_route.edit(manifest, routes, self.layout)
+
+    def _unready(self, want: Routes, live: Mapping[str, Manifest]) -> str:
+        now = [http_route.read(live[name], self.layout) for name in self.names]
+        gaining = [slot for slot in SLOTS if any(_gains(slot, each, want) for each in now)]
+        return self._silent(gaining)
+
+    def _silent(self, slots: list[str]) -> str:
+        for slot in slots:
+            service = self.layout.backends[slot]
+            if not ready_endpoints(self.kube, service):
+                return f"Service {service} ({slot}) has no ready endpoint"
+        return ""
+
+    def _missing(self, want: Routes, live: Mapping[str, Manifest]) -> str:
+        """What of ``want`` is not in force; empty when all of it is."""
+        for name, routes in self._aims(want).items():
+            manifest = live[name]
+            if self._edited(manifest, routes) != manifest:
+                what = difference(routes, http_route.read(manifest, self.layout)) or "its rules are not as wanted"
+                return f"HTTPRoute {name}: {what}{changed_by(manifest, 'spec', 'rules')}"
+            why = gateway_status.unaccepted(manifest) or self._not_in_force(manifest)
+            if why:
+                return why
+        return self._silent([slot for slot in SLOTS if want.weight(slot) or _led_to(slot, want)])
+
+    def _not_in_force(self, manifest: Manifest) -> str:
+        if self.envoys is not None:
+            return self.envoys.missing(manifest, self.layout)
+        for space, name in gateway_status.gateways(manifest):
+            try:
+                gateway = self.kube.get(GATEWAYS, name, space)
+            except Forbidden:
+                continue  # warnings() has said so
+            why = gateway_status.unprogrammed(gateway) if gateway else f"there is no Gateway {space}/{name}"
+            if why:
+                return why
+        return ""
+
+    def _may_read(self, space: str, name: str) -> bool:
+        try:
+            self.kube.get(GATEWAYS, name, space)
+        except Forbidden:
+            return False
+        return True
+
+
+def _services(options: Mapping[str, Any]) -> dict[str, str]:
+    """Slot to Service. Raises ConfigError."""
+    given = {slot: options.get(slot) or "" for slot in SLOTS}
+    if not all(given.values()):
+        names = Slots.from_option(options.get("workload") or {}, "gateway_api.workload").names
+        given = {slot: given[slot] or names[slot] for slot in SLOTS}
+    if given[STABLE] == given[CANARY]:
+        raise ConfigError("stable and canary are the same Service", where="gateway_api", do="Give each slot a Service of its own.")
+    return given
+
+
+def _led_to(slot: str, routes: Routes) -> bool:
+    return any(match.track == slot for match in routes.matches) or (routes.mirror is not None and routes.mirror.track == slot)
+
+
+def _gains(slot: str, now: Routes, want: Routes) -> bool:
+    return want.weight(slot) > now.weight(slot) or (_led_to(slot, want) and not _led_to(slot, now))
