@@ -22,12 +22,14 @@ from ..core.lease import read as read_lease
 from ..core.plan import Kind, Plan, Step
 from ..core.ports import StateStore
 from ..core.record import Good, Identity, Outcome, Record, Stable, closed
+from ..core.report.wording import plural
 from ..core.units import duration, iso
 from . import build
 from .context import Context
 from .deciders import ask
 from .following import command, commands, early_end, what_next
 from .hurt import counted
+from .measuring import labels_of
 from .run import Run
 from .stored import last_state, stored_record
 from .verbs.rollback import went_back
@@ -242,12 +244,20 @@ def _announce(current: Run, spec: Mapping[str, Any]) -> None:
     identity = record.release
     steps = [{"index": index, "name": step.name, "kind": step.kind.value, "weight": encode(step.weight), "seconds": step.duration}
              for index, step in enumerate(record.plan.steps)]
-    hosts = sum(len(names) for names in record.plan.home.values())
     current.event("begin", release={
         "id": identity.id, "name": record.name, "version": identity.version, "previous": record.plan.previous, "strategy": identity.strategy,
         "purpose": identity.purpose, "digest": identity.digest, "attempt": identity.attempt, **commands(spec)},
-        router=next(iter(spec.get("router") or {}), ""), workload=f"{next(iter(spec['workload']))}, {hosts} hosts", steps=steps,
+        router=next(iter(spec.get("router") or {}), ""), workload=_workload(spec, record.plan), steps=steps, called=dict(record.plan.called),
         environment=dict(current.context.facts.get("environment") or {}), plan_digest=record.plan.digest, candidate=current.compared[0])
+
+
+def _workload(spec: Mapping[str, Any], plan: Plan) -> str:
+    """``pool, 4 hosts``, or ``deployment shop-stable, shop-canary in namespace shop``."""
+    [kind] = spec["workload"]
+    if plan.by_hosts:
+        return f"{kind}, {plural(sum(len(names) for names in plan.home.values()), 'host')}"
+    namespace = labels_of(spec, plan.stable, "").get("namespace")
+    return f"{kind} {', '.join(plan.called.values())}".strip() + (f" in namespace {namespace}" if namespace else "")
 
 
 def _tell_holder(store: StateStore, spec: Mapping[str, Any], purpose: str, context: Context) -> str:

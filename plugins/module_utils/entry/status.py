@@ -69,7 +69,8 @@ def _status_lines(spec: Mapping[str, Any], record: Optional[Record], lease: Any,
     lines: list[str] = []
     if routes is not None:
         versions = record.versions if record is not None else {}
-        shares = ", ".join(f"{wording.slot(track, versions.get(track, ''))} {float(weight):g} %" for track, weight in routes.weights.items())
+        called = record.plan.called if record is not None else {}
+        shares = ", ".join(f"{wording.slot(track, versions.get(track, ''), called)} {float(weight):g} %" for track, weight in routes.weights.items())
         lines.append(f"{spec['name']}: traffic now: {shares}")
     if record is None:
         return [*lines, f"{spec['name']}: no release was ever recorded"]
@@ -79,7 +80,7 @@ def _status_lines(spec: Mapping[str, Any], record: Optional[Record], lease: Any,
                  + (f": {record.reason}" if record.reason else ""))
     if record.stable:
         good = ", ".join(entry.version for entry in record.good) or "none yet"
-        lines.append(f"stable: {record.stable.version or 'unknown version'} (slot {record.stable.slot}); good: {good}")
+        lines.append(f"stable: {wording.slot(record.stable.slot, record.stable.version or 'unknown version', record.plan.called)}; good: {good}")
     if lease.holder:
         lines.append(f"held by {lease}")
     elif record.outcome is None:

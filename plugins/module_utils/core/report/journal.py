@@ -66,7 +66,7 @@ class Release:
 class Begin:
     """A run took the release up: its first, or one that resumes it (same attempt), or a new attempt.
 
-    ``candidate`` is the track that gets the new version; ``summary`` the plan in one line.
+    ``candidate`` is the track that gets the new version; ``summary`` the plan in one line; ``called`` the name of the object that is a track.
     """
 
     at: float
@@ -78,6 +78,7 @@ class Begin:
     plan_digest: str = ""
     candidate: str = ""
     summary: str = ""
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

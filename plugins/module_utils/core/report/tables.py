@@ -101,7 +101,10 @@ def _hosts(seen: View, most: int) -> str:
             rows.append(_host(known.at, "drained", tone, known.members, "; ".join(filter(None, (left, known.why))), known.seconds))
         elif isinstance(known, j.Health):
             rows += _health(known)
-    return _section("Hosts and pods", _table(["Time", "What", "Which", "", ">Took"], rows, most)) if rows else ""
+        elif isinstance(known, j.Ready):
+            told = f"{known.ready} of {wording.plural(known.wanted, 'Pod')}" + (f": {known.why}" if known.why else "")
+            rows.append(_host(known.at, "not ready" if known.why else "ready", "bad" if known.why else "good", [known.name], told, known.seconds))
+    return _section("Pods" if seen.begin.called else "Hosts", _table(["Time", "What", "Which", "", ">Took"], rows, most)) if rows else ""
 
 
 def _health(known: j.Health) -> list[list[Cell]]:
@@ -149,17 +152,21 @@ def _writes(seen: View, most: int) -> str:
     rows: list[list[Cell]] = []
     for write in seen.journal.all(j.Write):
         fence = "" if write.fence is None else str(write.fence)
-        change: list[Cell] = [(text(write.target), "strong"), (_routes(write.before), "wide"), (_routes(write.after), "wide")]
+        called = seen.begin.called
+        change: list[Cell] = [(text(write.target), "strong"), (_routes(write.before, called), "wide"), (_routes(write.after, called), "wide")]
         rows.append([_time(write.at), *change, _num(fence), _num(wording.took(write.seconds))])
     table = _table(["Time", "Target", "Before", "After", ">Fence", ">Took"], rows, most)
     return _details("Writes", f"{wording.plural(len(rows), 'write')}: target, before, after, fence", table) if rows else ""
 
 
-def _routes(routes: Mapping[str, Any]) -> str:
-    """The weights in words, all else of the routes as JSON."""
-    rest = {key: value for key, value in routes.items() if key != "weights"}
+def _routes(routes: Mapping[str, Any], called: Mapping[str, str]) -> str:
+    """The weights and the numbers of Pods in words, all else of the routes as JSON."""
+    rest = {key: value for key, value in routes.items() if key not in ("weights", "pods")}
+    pods = routes.get("pods")
+    counted = ", ".join(f"{called.get(str(track), str(track))} {count}" for track, count in sorted(pods.items())) if isinstance(pods, Mapping) else ""
     more = f"<br><code>{text(json.dumps(rest, ensure_ascii=True, default=str)[:1200])}</code>" if rest else ""
-    return text(wording.weights_words(wording.weights(routes)) or ("" if rest else "nothing")) + more
+    words = wording.weights_words(wording.weights(routes), called) or ("" if rest or counted else "nothing")
+    return text("; ".join(filter(None, [words, f"Pods: {counted}" if counted else ""]))) + more
 
 
 def _plan(seen: View, most: int) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..units import show_percent
@@ -77,17 +78,20 @@ def _grid(drawn: Drawn) -> list[str]:
 
 
 def changes(journal: j.Journal, track: str) -> list[tuple[float, float, str]]:
-    """(at, percent, what was written) at every change of what was asked for ``track``."""
+    """(at, percent, what was written) at every change of what was asked for ``track``, until it is promoted: what follows is tidying."""
     found: list[tuple[float, float, str]] = []
+    promotions = {step.index for step in journal.begin.steps if step.kind == "promote"}
     for item in journal.current:
         known = item.known
+        if isinstance(known, j.Step) and known.step in promotions and known.status == "done":
+            break
         if isinstance(known, j.Write):
-            after, words = wording.weights(known.after), _write(known)
+            after, words = wording.weights(known.after), _write(known, journal.begin.called)
             if track not in after and not after:
                 continue
             value = after.get(track, 0.0)
         elif isinstance(known, j.Share) and known.asked:
-            value, words = known.asked.get(track, 0.0), f"{wording.clock(known.at)} asked: {wording.weights_words(known.asked)}"
+            value, words = known.asked.get(track, 0.0), f"{wording.clock(known.at)} asked: {wording.weights_words(known.asked, journal.begin.called)}"
         else:
             continue
         if not found or found[-1][1] != value:
@@ -97,17 +101,18 @@ def changes(journal: j.Journal, track: str) -> list[tuple[float, float, str]]:
     return found
 
 
-def _write(write: j.Write) -> str:
+def _write(write: j.Write, called: Mapping[str, str]) -> str:
     notes = [f"fence {write.fence}" if write.fence is not None else "", wording.took(write.seconds)]
     shown = ", ".join(note for note in notes if note)
-    return f"{wording.clock(write.at)} {wording.write_words(write)}" + (f" ({shown})" if shown else "")
+    return f"{wording.clock(write.at)} {wording.write_words(write, called)}" + (f" ({shown})" if shown else "")
 
 
 def _asked(journal: j.Journal, track: str, drawn: Drawn, index: int, points: int) -> list[str]:
     moves = changes(journal, track)
     if not moves:
         return []
-    first = next((wording.weights(write.before).get(track, 0.0) for write in journal.all(j.Write)), 0.0)
+    # Pods that share by their number have moved before the router is asked: the share they had then is not that of the beginning.
+    first = next((wording.weights(write.before).get(track, 0.0) for write in journal.all(j.Write) if not write.before.get("pods")), 0.0)
     corners, value = [(drawn.scale.start, first)], first
     for at, percent, _words in moves:
         corners += [(at, value), (at, percent)]

@@ -88,10 +88,10 @@ class View:
         return ends.going_back(self.journal)
 
     def slot(self, name: str) -> str:
-        """A slot with the version in it first, since after a swap the slot called canary is stable: ``2.4.1 (slot canary)``."""
+        """A slot with the version in it first, since after a swap the slot called canary is stable: ``2.4.1 (slot canary)``, or its object."""
         if self.release.strategy in IN_PLACE:
             return name
-        return wording.slot(name, self.release.version if name == self.candidate else self.release.previous)
+        return wording.slot(name, self.release.version if name == self.candidate else self.release.previous, self.begin.called)
 
     @property
     def position(self) -> str:
@@ -212,7 +212,7 @@ def _facts(journal: j.Journal, step: j.PlannedStep, row: Row, shares: list[j.Sha
     facts += _deploy_facts(deploys, health, step.name)
     for item in _of(journal.all(j.Ready), step.index):
         if not item.why:
-            facts.append(Fact(f"{item.ready} of {wording.plural(item.wanted, 'replica')}" + (f" in {wording.took(item.seconds)}" if item.seconds else "")))
+            facts.append(Fact(f"{item.ready} of {wording.plural(item.wanted, 'Pod')}" + (f" in {wording.took(item.seconds)}" if item.seconds else "")))
     if row.measured is not None:
         of = f" ({wording.count(row.requests * row.measured / 100)} of {wording.count(row.requests)})" if row.requests and row.state == "done" else ""
         facts.append(Fact(f"measured {row.measured:.1f} %{of}"))

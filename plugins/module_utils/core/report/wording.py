@@ -31,6 +31,7 @@ OUTCOMES: Mapping[str, tuple[str, str]] = {
 }
 """How each outcome is said, and its tone."""
 
+_NOBODY: Mapping[str, str] = {}
 OPEN_OUTCOMES = frozenset({"", "paused", "interrupted", "held"})
 """Outcomes after which the release still waits for somebody."""
 
@@ -136,14 +137,14 @@ def weights(routes: Mapping[str, object]) -> dict[str, float]:
     return {track: value for track, value in pairs if value is not None}
 
 
-def weights_words(shares: Mapping[str, float]) -> str:
-    """``canary 20 %, stable 80 %``."""
-    return ", ".join(f"{track} {show_percent(value)}" for track, value in sorted(shares.items()))
+def weights_words(shares: Mapping[str, float], called: Mapping[str, str] = _NOBODY) -> str:
+    """``canary 20 %, stable 80 %``; ``called``: names of the objects that are the tracks."""
+    return ", ".join(f"{called.get(track, track)} {show_percent(value)}" for track, value in sorted(shares.items()))
 
 
-def write_words(write: Write) -> str:
+def write_words(write: Write, called: Mapping[str, str] = _NOBODY) -> str:
     """``lb1: canary 5 %, stable 95 % -> canary 20 %, stable 80 %``."""
-    before, after = weights_words(weights(write.before)), weights_words(weights(write.after))
+    before, after = weights_words(weights(write.before), called), weights_words(weights(write.after), called)
     return f"{write.target}: {before or 'nothing'} \u2192 {after or 'nothing'}"
 
 
@@ -166,9 +167,10 @@ def short(identity: str) -> str:
     return bare if len(bare) <= 10 else f"{bare[:4]}\u2026{bare[-2:]}"
 
 
-def slot(name: str, version: str) -> str:
-    """``2.4.1 (slot canary)``: a slot's name alone reads as a role, and roles swap."""
-    return f"{version} (slot {name})" if version else f"slot {name}"
+def slot(name: str, version: str, called: Mapping[str, str] = _NOBODY) -> str:
+    """``2.4.1 (slot canary)``, or ``2.4.1 (shop-canary)`` for an object: a slot's name alone reads as a role, and roles swap."""
+    known = called.get(name, f"slot {name}")
+    return f"{version} ({known})" if version else known
 
 
 def clock(at: float) -> str:

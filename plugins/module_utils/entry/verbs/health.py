@@ -11,7 +11,7 @@ from typing import Any, Optional
 from ...clients.probe import Prober
 from ...core import health, rollout
 from ...core.advance import Result
-from ...core.errors import DeliveryError, Fenced, Interrupted
+from ...core.errors import Away, DeliveryError, Fenced, Interrupted
 from ...core.health import HEALTH_OPTIONS
 from ...core.model import FULL, Progress
 from ...core.options import Option, Options, check
@@ -69,7 +69,7 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
         result = health.run(wanted, targets, prober(wanted, current.spec), context.clock, on_look=on_look)
     except _Stopped as stopped:
         return {"changed": False, "seen": seen(current, Result.ABORTED, str(stopped))}
-    except (Fenced, Interrupted):
+    except (Away, Fenced, Interrupted):
         raise
     except DeliveryError as error:
         return {"changed": False, "seen": seen(current, Result.FAILED, str(error))}
@@ -101,14 +101,14 @@ def _not_ready(current: Run, context: Context) -> Optional[dict[str, Any]]:
         look = rollout.wait(workload, track, context.clock, duration(current.spec["deploy_timeout"]), on_look)
     except _Stopped as stopped:
         return seen(current, Result.ABORTED, str(stopped))
-    except (Fenced, Interrupted):
+    except (Away, Fenced, Interrupted):
         raise
     except DeliveryError as error:
         return seen(current, Result.FAILED, str(error))
     current.event("ready", step=current.index, name=called, ready=look.ready, wanted=look.wanted, why="" if look.done else look.why,
                   seconds=round(context.clock.now() - started, 3))
     if look.done:
-        context.say(f"{current.label}: {look.ready} of {look.wanted} replicas")
+        context.say(f"{current.label}: {look.ready} of {wording.plural(look.wanted, 'Pod')}")
         return None
     return seen(current, Result.FAILED, f"{called} does not get ready: {look.why}")
 
@@ -130,7 +130,7 @@ def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:
         weight = build.router(spec["router"], tracks, context).read().weight(slot)
         good = weight == FULL
         version = record.stable.version if record is not None and record.stable is not None else ""
-        findings.append(f"{wording.slot(slot, version)} carries {show_percent(weight)}")
+        findings.append(f"{wording.slot(slot, version, record.plan.called if record is not None else {})} carries {show_percent(weight)}")
     if build.by_hosts(spec):
         targets = targets_of(spec, hosts)
     else:
@@ -161,7 +161,7 @@ def _track(spec: Mapping[str, Any], record: Optional[Record], slot: str) -> tupl
         return False, f"{name} is not ready: {look.why}"
     if wanted and runs != wanted:
         return False, f"{name} runs {runs}, not {wanted}"
-    return True, f"{look.ready} of {look.wanted} replicas ready"
+    return True, f"{look.ready} of {wording.plural(look.wanted, 'Pod')} ready"
 
 
 class _Stopped(Exception):

@@ -79,7 +79,7 @@ def test_a_canary_ends_with_stable_on_the_new_version_and_the_canary_gone(shop: 
     assert shop.tracks == {"stable": ("2", 4), "canary": ("2", 0)}
     assert shop.stable == ("stable", "2")
     assert shop.clock.now() >= 7, "the canary ran on for the delay"
-    assert "4 of 4 replicas ready" in shop.verified["summary"]
+    assert "4 of 4 Pods ready" in shop.verified["summary"]
 
 
 def test_a_version_that_never_gets_ready_is_taken_back_at_once_with_the_reason(shop: Shop) -> None:
