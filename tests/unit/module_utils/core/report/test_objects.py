@@ -48,7 +48,8 @@ def test_what_follows_a_promotion_is_no_way_back() -> None:
 def test_pods_that_have_moved_before_the_write_began_at_nothing() -> None:
     of_pods = timeline.timeline(view.from_events(events()), 100)
     of_weights = [{**item, "before": {"weights": item["before"]["weights"]}} if item["kind"] == "write" else item for item in events()]
-    [bottom, above] = [re.findall(r'd="M[\d.]+,([\d.]+)[^"]*" class="asked', drawn) for drawn in (of_pods, timeline.timeline(view.from_events(of_weights), 100))]
+    with_weights = timeline.timeline(view.from_events(of_weights), 100)
+    [bottom, above] = [re.findall(r'd="M[\d.]+,([\d.]+)[^"]*" class="asked', drawn) for drawn in (of_pods, with_weights)]
     assert bottom == [f"{timeline.BOTTOM}"] and float(above[0]) < timeline.BOTTOM
 
 
