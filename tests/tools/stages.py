@@ -117,6 +117,11 @@ def contract(run: Run) -> None:
     run.pytest(PYTHON, *with_tests("contract"))
 
 
+def analysis(run: Run) -> None:
+    """Statistics against scipy and R; apart from the unit tests, which run where scipy is not."""
+    run.pytest(PYTHON, *with_tests("analysis"))
+
+
 def integration(run: Run) -> None:
     system.require(run)
     run.pytest(PYTHON, *with_tests("integration"))
@@ -334,6 +339,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "ansible-test-units": ansible_test_units,
     "mypy": mypy,
     "contract": contract,
+    "analysis": analysis,
     "integration": integration,
     "kubernetes": kubernetes,
     "faults": faults,

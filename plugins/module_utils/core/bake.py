@@ -21,10 +21,10 @@ from typing import Optional
 from .assess import Tally, assess, close, reopen, worst
 from .errors import ConfigError, Conflict, DeliveryError, Fenced, Interrupted, NoData
 from .evidence import COUNTS, POINTS, Evidence
-from .judge import POINT_JUDGES, gate, judge, overdue, threshold_text, with_bounds
+from .judge import POINT_JUDGES, gate, judge, overdue, requests, threshold_text, with_bounds
 from .metric import Metric, literal_range
 from .model import CANARY, STABLE, Phase, Series, Verdict, Window
-from .ports import Clock, Judge
+from .ports import Clock, GroupJudge, Judge
 from .units import show_duration
 
 RETRY = 10.0
@@ -163,6 +163,7 @@ class _Watch:
     def __init__(self, metric: Metric, start: float, evidence: Optional[Evidence]) -> None:
         self.metric = metric
         self.evidence = evidence  # what a statistical judge weighs
+        self.label: Optional[Verdict] = None  # what a judge that scores groups calls this metric
         self.tally = Tally()
         self.due = start + (metric.initial_delay or (metric.interval or 0.0))  # at second zero of a fresh step there is nothing to see
         self.errors_since: Optional[float] = None
@@ -256,6 +257,8 @@ class _Bake:
         watch.waits_for_data = pending and not no_data
         if watch.held:
             watch.tally = reopen(watch.tally)
+        if verdict.score is not None and verdict.phase is Phase.RUNNING:
+            watch.tally = Tally()  # between good and bad: of a score only the last one counts
         watch.tally = assess(metric, watch.tally, verdict, no_data=no_data)
         outage, left = self.hold(watch, verdict, began)
         retry = verdict.phase is Phase.ERROR or metric.interval is None
@@ -311,12 +314,33 @@ class _Bake:
     def weigh(self, watch: _Watch, evidence: Evidence, window: Window, candidate: Series, baseline: Optional[Series]) -> Verdict:
         """The verdict of a statistical judge on all looks of this step, and of the metric's own bounds on this one."""
         metric = watch.metric
-        early = gate(metric, candidate, track=self.scope.called)
-        if early:
+        judging = self.ports.judges[metric.name]
+        points = evidence.kind == POINTS  # of which there is one a look: how many they must be is for the judge
+        early = gate(replace(metric, min_samples=0) if points else metric, candidate, track=self.scope.called)
+        if early and not (early.phase is Phase.PENDING and getattr(judging, "takes_nan", False)):
             return early
+        if baseline is not None and baseline.partial and not metric.allow_partial:
+            return Verdict(Phase.ERROR, f"{metric.name} of {metric.baseline}: the answer is partial: {baseline.partial[:200]}")
+        thin = baseline is not None and evidence.kind != POINTS and (requests(baseline) or 0) < metric.min_requests
+        if thin:
+            return Verdict(Phase.PENDING, f"{metric.name} of {metric.baseline}: fewer than {metric.min_requests:,} requests to compare with")
         seen = max(0.0, 1.0 - self.ports.lag(metric) / window.seconds) if window.seconds > 0 else 0.0
         weighed = evidence.add(metric, candidate, baseline, self.clock.time(), seen)
-        return with_bounds(metric, self.ports.judges[metric.name].judge(metric, *weighed), candidate, baseline, track=self.scope.called)
+        verdict = judging.judge(metric, *weighed)
+        if isinstance(judging, GroupJudge) and verdict.phase is not Phase.ERROR:
+            watch.label = verdict
+            verdict = self.scored(judging, metric, verdict)
+        return with_bounds(metric, verdict, candidate, baseline, track=self.scope.called)
+
+    def scored(self, judging: GroupJudge, metric: Metric, own: Verdict) -> Verdict:
+        """What the score of all metrics that are judged with this one says; with the evidence of this one."""
+        group = [watch for watch in self.watches if isinstance(self.ports.judges.get(watch.metric.name), GroupJudge)]
+        deciding = [watch for watch in group if not watch.metric.dry_run or watch.metric is metric]
+        labels = [(watch.metric, watch.label) for watch in deciding if watch.label is not None and watch.label.label]
+        if len(labels) < len(deciding):
+            return own if own.phase in (Phase.RUNNING, Phase.PENDING) else replace(own, phase=Phase.RUNNING, reason=f"{own.reason}; others are not judged yet")
+        score = judging.scored(metric, labels)
+        return replace(own, phase=score.phase, score=score.score, reason=f"{score.reason}; {own.reason}")
 
     def window(self, watch: _Watch) -> tuple[Window, str]:
         """The window of the next look; with a reason instead while the step is too young for it."""

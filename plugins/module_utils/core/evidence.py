@@ -9,10 +9,11 @@ A judge of *counts* gets a block for each look: how many requests came since the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Optional
 
-from .errors import Unavailable
+from .errors import NoData, Unavailable
 from .metric import Metric
 from .model import Point, Sample, Series
 
@@ -70,7 +71,7 @@ class Evidence:
     def add(self, metric: Metric, candidate: Series, baseline: Optional[Series], now: float, seen: float = 1.0) -> tuple[Series, Optional[Series]]:
         """All evidence with this look in it. ``seen``: the part of the window that samples really cover; the rest is the server's extrapolation.
 
-        Raises Unavailable for an answer that holds no counts where counts are weighed.
+        Raises Unavailable for an answer that holds no counts where counts are weighed, NoData for an empty one.
         """
         if self.kind == POINTS:
             self._points += [point for sample in candidate.samples for point in sample.points]
@@ -107,6 +108,8 @@ def as_blocks(candidate: Series, baseline: Series, *, shares: bool = True) -> li
     for ours, theirs in zip(own, base):
         if ours.n is None or theirs.n is None:
             raise Unavailable("the answer does not say how many requests it was made from")
+        if not (math.isfinite(ours.value) and math.isfinite(theirs.value)):
+            raise Unavailable(f"{ours.value:g} against {theirs.value:g} cannot be compared")
         counts = Counts(round(ours.value * ours.n), ours.n, round(theirs.value * theirs.n), theirs.n, ours.time - own[0].time)
         if not (counts.shares if shares else counts.rising):
             raise Unavailable("a share is not between 0 and 1" if shares else "there are fewer than none")
@@ -118,6 +121,8 @@ def _counted(metric: Metric, series: Series, side: str, seen: float, kind: str) 
     """(bad requests, requests) of one answer. Of a metric where less is worse the good ones are counted, and the rest is bad."""
     if len(series.samples) != 1:
         raise Unavailable(f"{len(series.samples)} series of the {side} where one share is meant", do="Aggregate the query.")
+    if not series.samples[0].points:
+        raise NoData(f"no data of the {side}")
     point = series.samples[0].points[-1]
     if point.n is None:
         raise Unavailable(f"the answer for the {side} does not say how many requests it was made from",

@@ -19,6 +19,7 @@ from .conditions import Condition
 from .errors import ConfigError, Unavailable, unknown
 from .model import Window
 from .options import Option, Options, one_key, validate
+from .presets import PRESETS
 from .units import duration, show_duration
 
 BUILTINS = ("conversion", "cpu_throttling", "error_rate", "latency", "memory", "request_rate", "restarts", "success_rate")
@@ -206,6 +207,8 @@ def analysis_options(providers: Options) -> Options:
     return {
         "provider": Option("dict", "Where metrics are measured.", options=providers, one_of=True),
         "metrics": Option("list", "The metrics. At least one; none at all is written C(rollout_analysis: none).", elements="dict", options=metric),
+        "preset": Option("str", "Metrics by name, beside those listed: V(guide) is errors at most twice and p95 at most 1.5 times that of stable.",
+                         choices=tuple(PRESETS)),
         "interval": Option("duration", "Time between two looks, for metrics that give neither interval nor count.", default="10s"),
         "on_inconclusive": Option(
             "str", "What a judgement that cannot tell does.", default="pause", choices=("abort", "continue", "pause"), aliases=("onInconclusive",)

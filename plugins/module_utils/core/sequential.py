@@ -111,7 +111,7 @@ class SequentialJudge:
         allowed = criterion.max_ratio or 1.0
         finding = find(blocks, allowed=allowed, mde=self.mde, alpha=self.alpha, beta=self.beta)
         phase, text = self._decide(finding, allowed)
-        return counted_verdict(criterion, phase, finding, text, alpha=self.alpha, beta=self.beta, limit=min(1.0, allowed * finding.base_share + self.mde))
+        return counted_verdict(criterion, phase, finding, text, alpha=self.alpha, beta=self.beta, mde=self.mde)
 
     def _decide(self, finding: Finding, allowed: float) -> tuple[Phase, str]:
         total, base = finding.total, allowed * finding.base_share
@@ -130,18 +130,25 @@ class SequentialJudge:
         return Phase.RUNNING, f"cannot tell yet, {excess}: needs {more:,} more requests{_time(more, total)}"
 
 
-def counted_verdict(metric: Metric, phase: Phase, finding: Finding, text: str, *, alpha: float, beta: float, limit: float) -> Verdict:
+def counted_verdict(metric: Metric, phase: Phase, finding: Finding, text: str, *, alpha: float, beta: float, mde: float, rates: bool = False) -> Verdict:
     """What a judge of counts found, in the metric's own sense: the share of the good ones where less is worse."""
     share, base_share, low, high = finding.share, finding.base_share, finding.low, finding.high
-    if metric.direction == "decrease":
-        share, base_share, low, high, limit = 1 - share, 1 - base_share, 1 - high, 1 - low, 1 - limit
+    falling = metric.direction == "decrease"
+    if falling and not rates:
+        share, base_share, low, high = 1 - share, 1 - base_share, 1 - high, 1 - low
+    limit = base_share * (1 if falling else metric.max_ratio or 1.0) + (-mde if falling else mde)
+    limit = limit if rates else min(1.0, max(0.0, limit))
     total = finding.total
+
+    def shown(value: float) -> str:
+        return f"{value:.4g}" if rates else show_percent(100 * value)
+
     reason = (
-        f"{metric.name} {show_percent(100 * share)} against {show_percent(100 * base_share)} of {metric.baseline} "
+        f"{metric.name} {shown(share)} against {shown(base_share)} of {metric.baseline} "
         f"(n {total.requests:,} and {total.base_requests:,}, p {finding.p:.2g} of {alpha:.2g}): {text}"
     )
-    sign = "\u2265" if metric.direction == "decrease" else "\u2264"
-    return Verdict(phase, reason, value=share, baseline=base_share, threshold=f"{sign} {show_percent(100 * limit)}", n=total.requests, low=low, high=high,
+    sign = "\u2265" if falling else "\u2264"
+    return Verdict(phase, reason, value=share, baseline=base_share, threshold=f"{sign} {shown(limit)}", n=total.requests, low=low, high=high,
                    confidence=100 * (1 - beta / 2), limit=limit, p=finding.p)
 
 

@@ -15,6 +15,7 @@ from ..core.model import CANARY, STABLE, Capability, Condition, MatchRoute, Mirr
 from ..core.options import one_key
 from ..core.plan import GateSpec, HookSpec, Kind, Step
 from ..core.ports import Judge, ManagedWorkload, MetricProvider, StateStore, TrafficRouter
+from ..core.presets import with_preset
 from ..core.rollout import Update
 from ..core.sequential import BUDGET, shares, spend
 from ..core.strategies.brief import Brief, Scale, StepSpec
@@ -96,9 +97,9 @@ def metrics(analysis: Optional[Mapping[str, Any]]) -> list[Metric]:
     timeout = duration(analysis.get("no_data_timeout", "5m"), "rollout_analysis.no_data_timeout")
     known = {**family(JUDGES), **POINTS}
     made = [Metric.from_options(item, f"rollout_analysis.metrics[{index}]", no_data_timeout=timeout, providers=family(PROVIDERS), judges=known)
-            for index, item in enumerate(analysis.get("metrics") or [])]
+            for index, item in enumerate(with_preset(analysis.get("preset"), analysis.get("metrics") or []))]
     if not made:
-        raise ConfigError("no metric is listed", where="rollout_analysis.metrics", do="List at least one, or write rollout_analysis: none.")
+        raise ConfigError("no metric is listed", where="rollout_analysis.metrics", do="List at least one, name a preset, or write rollout_analysis: none.")
     names = [metric.name for metric in made]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:

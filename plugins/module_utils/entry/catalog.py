@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.exact import ExactJudge
 from ..core.options import Option, Options
 from ..core.sequential import SequentialJudge
+from ..judges.kayenta import KayentaJudge
+from ..judges.mann_whitney import MannWhitneyJudge
 from ..metrics.command import CommandProvider
 from ..metrics.envoy import EnvoyProvider
 from ..metrics.haproxy import HaproxyProvider
@@ -61,6 +64,9 @@ STORES: dict[str, Any] = {
 }
 
 JUDGES: dict[str, Any] = {
+    "exact": ExactJudge,
+    "kayenta": KayentaJudge,
+    "mann_whitney": MannWhitneyJudge,
     "sequential": SequentialJudge,
 }
 

@@ -176,7 +176,8 @@ UNITS = {"error_rate": "share", "success_rate": "share", "latency": "ms", "laten
 
 def unit_of(metric: Metric) -> str:
     """What the values of a metric are. A judge of counts weighs shares."""
-    return "share" if metric.judge in JUDGES and JUDGES[metric.judge].KIND == COUNTS else UNITS.get(metric.builtin, "")
+    counted = metric.judge in JUDGES and JUDGES[metric.judge].KIND == COUNTS and metric.judge_options.get("of", "share") == "share"
+    return "share" if counted else UNITS.get(metric.builtin, "")
 
 
 def bounds(look: Look) -> dict[str, Any]:

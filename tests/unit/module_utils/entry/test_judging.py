@@ -130,6 +130,17 @@ def test_a_judge_that_is_none_is_refused(judge: Any, words: str) -> None:
         metrics({**ERRORS, "judge": judge})
 
 
+def test_the_preset_stands_beside_the_metrics_listed_and_gives_way_to_their_names() -> None:
+    provider = {"memory": {"values": {"x": 1}}}
+    alone = build.metrics({"provider": provider, "preset": "guide"})
+    assert [(metric.name, metric.judge, metric.max_ratio, metric.baseline) for metric in alone] == [
+        ("error-rate", "sequential", 2.0, "stable"), ("p95", "", 1.5, "stable")]
+    mixed = build.metrics({"provider": provider, "preset": "guide", "metrics": [{**ERRORS, "name": "error-rate"}, {**ERRORS, "name": "more"}]})
+    assert [(metric.name, metric.max_ratio) for metric in mixed] == [("error-rate", None), ("more", None), ("p95", 1.5)]
+    with pytest.raises(ConfigError, match="no metric is listed"):
+        build.metrics({"provider": provider})
+
+
 def test_the_budget_can_be_set() -> None:
     asked = {**ERRORS, "judge": {"sequential": {"alpha": 0.02}}}
     made = build.judges(metrics(asked, {**ERRORS, "name": "more"}, alpha=0.05), {"alpha": 0.05})
