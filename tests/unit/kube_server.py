@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import socket
 import socketserver
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -45,6 +48,8 @@ class Reply:
 
 HANG_UP = Reply(status=0)
 """No answer at all: the connection ends."""
+RESET = Reply(status=-1)
+"""The same, without a goodbye: the client gets a reset."""
 Script = Callable[[Seen], Reply]
 
 
@@ -110,7 +115,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         seen = Seen(self.command, self.path, self.headers.items(), body, self.number)
         self.server.api.seen.append(seen)
         reply = self.server.api.script(seen)
-        if reply.status == 0:
+        if reply.status <= 0:
+            if reply == RESET:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                os.close(self.connection.detach())  # what closes it otherwise says goodbye first
             self.close_connection = True
             return
         content = json.dumps(reply.body).encode() if isinstance(reply.body, Mapping) else reply.body

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ..core.errors import ConfigError, DeliveryError, Unavailable
+from ..core.errors import Away, ConfigError, DeliveryError, Unavailable
 from ..core.options import Option, Options
 from ..core.ports import Clock
 from ..core.units import iso
@@ -38,6 +38,8 @@ BUDGET = 15.0
 TRIES = 6
 PAUSES = (0.1, 3.0)
 """The first pause between two tries and the longest, in seconds."""
+CALM = 0.25
+"""The shortest pause for a server that has too much to do, whatever it asks for."""
 PAGE = 500
 MAX_BYTES = 64 * 1024 * 1024
 LONGEST_WATCH = 10.0
@@ -94,7 +96,7 @@ class _Call:
     kind: str = "application/json"
     safe: bool = True
     headers: tuple[tuple[str, str], ...] = ()
-    timeout: float = READ_TIMEOUT
+    timeout: float = field(default_factory=lambda: READ_TIMEOUT)
     plain: bool = False
 
 
@@ -246,7 +248,7 @@ class Kube:
                     continue
                 again = not call.plain and (answer.status == BUSY or (answer.status in PASSING and call.safe))
             pause = min(PAUSES[1], random.uniform(PAUSES[0], pause * 3))
-            wait = max(pause, _retry_after(answer))
+            wait = max(pause, _retry_after(answer), CALM if answer is not None and answer.status == BUSY else 0.0)
             if not again or tries >= TRIES or self._clock.now() + wait > until:
                 break
             self._clock.sleep(wait)
@@ -302,7 +304,7 @@ class Kube:
         if answer.status == BUSY:
             wait = _retry_after(answer)
             later = f" and asks to wait {wait:g} s" if wait else ""
-            return Unavailable(f"the API server has too much to do{later}", where=self.where, do="Try again later; others may be flooding it.")
+            return Away(f"the API server has too much to do{later}", where=self.where, do="Others may be flooding it.", wait=wait)
         body = proof.hide(answer.body.decode("utf-8", "replace"))  # whatever of it is quoted, our secrets are not in it
         return refusal(asked, answer.status, body, self.where)
 
@@ -316,9 +318,9 @@ class Kube:
         do = "Has it ended? openssl x509 -noout -enddate reads that." if proof.kind == "client certificate" else "Has it ended, or was it withdrawn?"
         return Unavailable(f"the API server does not accept the {proof.kind} (401)", where=self.where, do=do)
 
-    def _unreachable(self, error: Broken) -> Unavailable:
+    def _unreachable(self, error: Broken) -> Away:
         do = "Is it up, and may this machine reach it? kubectl get --raw /readyz"
-        return Unavailable(f"the API server does not answer: {error}", where=self.where, do=do)
+        return Away(f"the API server does not answer: {error}", where=self.where, do=do)
 
 
 def _event(line: bytes) -> Optional[dict[str, Any]]:

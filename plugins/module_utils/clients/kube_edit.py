@@ -59,6 +59,12 @@ def changed(
     return False, manifest
 
 
+def rehearsed(kube: Kube, resource: Resource, manifest: Manifest, wanted: Manifest, namespace: str = "") -> None:
+    """What the server says to such a change, marked as a release marks it: validation, admission, rights. Nothing is written."""
+    body = merge_patch(manifest, marked(manifest, wanted, Marker("plan", 0, fence_of(manifest))))
+    kube.patch(resource, manifest["metadata"]["name"], body, namespace, dry_run=True)
+
+
 def marked(manifest: Manifest, wanted: Manifest, marker: Marker) -> dict[str, Any]:
     """``wanted`` with the marker. Nothing is noted where all but the step stands there already. Raises Fenced for the marker of a later run."""
     live = fence_of(manifest)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import ConfigError, Conflict, DeliveryError, Unavailable
+from ..core.errors import Away, ConfigError, Conflict, DeliveryError, Unavailable
 from .kube_resources import Resource
 
 LONGEST = 600
@@ -91,8 +91,10 @@ def refusal(asked: Request, status: int, body: str, where: str) -> DeliveryError
     if status == 409:
         return changed(asked, message if reason == "AlreadyExists" else "")
     if status in (500, 502, 503, 504) or (status == 410 and asked.verb == "list"):
-        do = "Look at the webhook that the message names." if "webhook" in message else ""
-        return Unavailable(f"{asked.verb} {asked.object} failed ({status}): {message or 'without a message'}", where=where, do=do)
+        failed = f"{asked.verb} {asked.object} failed ({status}): {message or 'without a message'}"
+        if "webhook" in message:  # its owner's business, and it may never come back
+            return Unavailable(failed, where=where, do="Look at the webhook that the message names.")
+        return Away(failed, where=where)
     return ConfigError(f"{asked.verb} {asked.object} was refused ({status}): {message or 'without a message'}", where=where)
 
 

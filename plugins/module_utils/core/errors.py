@@ -9,10 +9,12 @@
     ├── ConfigError          the release file, or an option, is wrong: nothing was changed
     ├── Unsupported          valid, but this adapter cannot do it
     ├── Unavailable          a part we need does not answer, or answers rubbish
+    │   ├── Away             it will: everything goes through it, and nothing is wrong with the release
     │   └── Stale            what it answers with is old
     ├── NoData               a metric query was answered with nothing
     ├── Conflict             somebody else changed the same thing first (compare-and-swap lost)
     ├── Fenced               the release belongs to another run now: this one must write nothing more
+    │   └── Lapsed           or may by now: it could not renew its lease in time
     ├── TimedOut             what we waited for did not happen in time; says what was last seen
     ├── Interrupted          the user or the system asked this process to end
     └── MissingDependency    a Python package is not installed; names it as pip knows it
@@ -55,6 +57,17 @@ class Unavailable(DeliveryError):
     """A part we depend on cannot be reached, or its answer makes no sense."""
 
 
+class Away(Unavailable):
+    """A server that record and traffic go through is away for a moment, or has too much to do. ``wait``: the seconds it asks to be left alone.
+
+    This says nothing about the release, so that nothing moves, forward or back, until it answers again.
+    """
+
+    def __init__(self, what: str, *, where: str = "", do: str = "", wait: float = 0.0) -> None:
+        self.wait = wait
+        super().__init__(what, where=where, do=do)
+
+
 class Stale(Unavailable):
     """What was measured is too old to be an answer about now."""
 
@@ -69,6 +82,10 @@ class Conflict(DeliveryError):
 
 class Fenced(DeliveryError):
     """Another run owns the release now."""
+
+
+class Lapsed(Fenced):
+    """This run could not renew its lease in time, so that another may own the release: it writes nothing until it has proved that none does."""
 
 
 class TimedOut(DeliveryError):

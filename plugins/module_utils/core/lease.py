@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Optional, Protocol, runtime_checkable
 
 from .codec import decode, encode
-from .errors import ConfigError, Conflict, Fenced, Unavailable
+from .errors import ConfigError, Conflict, Fenced, Lapsed, Unavailable
 from .ports import Clock, StateStore, Stored
 from .swap import TRIES, back_off
 from .units import iso, show_duration
@@ -33,6 +33,8 @@ RENEW_DEADLINE = 50.0
 LOOK_EVERY = 2.0
 """Seconds between two looks at a lease that somebody holds."""
 SAY_EVERY = 30.0
+SAVES = 6
+"""How often a save of the record is tried while others touch the object that it lies in."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ class Session:
         self._deadline = RENEW_DEADLINE
         self._fenced = ""
         self._token: Optional[str] = None  # of the record
+        self._record: Optional[Mapping[str, Any]] = None  # as loaded or saved last
 
     def renew(self) -> Lease:
         """Renew now. Raises Fenced when the lease is another's or could not be renewed in time, Unavailable while there still is time."""
@@ -240,29 +243,35 @@ class Session:
     def load_record(self) -> Optional[Mapping[str, Any]]:
         """The record, or None. Raises Fenced when a later run wrote it."""
         stored = self._store.load(RECORD)
-        self._token = stored.token if stored else None
+        self._token, self._record = (stored.token, stored.value) if stored else (None, None)
         if stored:
             self._outrank(stored)
         return stored.value if stored else None
 
     def save_record(self, record: Mapping[str, Any]) -> None:
-        """Save the record with our fence in it, if it is still the one we loaded or saved last.
+        """Save the record with our fence in it, if it still says what we loaded or saved last.
 
         The first save after :func:`acquire` is what shuts out the previous holder's saves: do it before anything else.
         Raises Fenced, Unavailable; Conflict when another process of this same run wrote it meanwhile.
         """
-        self.check()
         value = {**record, "fence": self.fence}
-        try:
-            self._token = self._store.save(RECORD, value, self._token)
-        except Conflict:
-            stored = self._store.load(RECORD)
-            if stored is None:
-                raise
-            self._outrank(stored)
-            if stored.value != value:  # equal: our own save, whose answer was lost
-                raise
-            self._token = stored.token
+        for lost in range(SAVES):
+            self.check()
+            try:
+                self._token = self._store.save(RECORD, value, self._token)
+                break
+            except Conflict:
+                stored = self._store.load(RECORD)
+                if stored is None:
+                    raise
+                self._outrank(stored)
+                self._token = stored.token
+                if stored.value == value:  # our own save, whose answer was lost
+                    break
+                if stored.value != self._record or lost + 1 == SAVES:  # equal: somebody touched what it lies in, and not the record
+                    raise
+                back_off(self._clock, lost)
+        self._record = value
 
     def _put(self, **changes: Any) -> Lease:
         self._refuse_fenced()
@@ -304,12 +313,13 @@ class Session:
             return
         silent = self._clock.now() - self._renewed
         if silent > self._deadline:
-            self._stop(f"the lease could not be renewed for {show_duration(silent)}: another run may hold it", cause)
+            self._stop(f"the lease could not be renewed for {show_duration(silent)}: another run may hold it", cause, Lapsed)
 
     def _refuse_fenced(self) -> None:
         if self._fenced:
             self._stop(self._fenced)
 
-    def _stop(self, why: str, cause: Optional[Exception] = None) -> None:
+    def _stop(self, why: str, cause: Optional[Exception] = None, kind: type[Fenced] = Fenced) -> None:
         self._fenced = why
-        raise Fenced(why, do="This run writes nothing more; look with the status playbook.") from cause
+        do = "This run writes nothing until it has proved that none does." if kind is Lapsed else "This run writes nothing more; look with the status playbook."
+        raise kind(why, do=do) from cause

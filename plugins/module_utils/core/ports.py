@@ -68,6 +68,14 @@ class Heedful(Protocol):
         """Who would get more with ``want`` and has nobody to answer; empty when all can. Raises Unavailable, ConfigError."""
 
 
+@runtime_checkable
+class Rehearsing(Protocol):
+    """What a TrafficRouter may have besides: it can ask beforehand whether a write would be taken."""
+
+    def rehearse(self, want: Routes) -> None:
+        """Have the server say what it would say to this write; nothing is written. Raises what the write would raise."""
+
+
 class MetricProvider(Protocol):
     """Measures. Every answer is a Series with at least one value, or an error; NoData is an error, never 0."""
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, ClassVar, Optional
 
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, change, changed_by, fence_of, found
+from ..clients.kube_edit import Manifest, change, changed_by, fence_of, found, rehearsed
 from ..clients.kube_resources import DAEMONSETS, HPAS, SERVICES
 from ..clients.kube_slots import SLOTS, Slots, ready_endpoints, written
 from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
@@ -102,6 +102,11 @@ class ReplicaRatioRouter:
 
     def release(self) -> None:
         """Nothing here was made by a release."""
+
+    def rehearse(self, want: Routes) -> None:
+        pods = wanted_pods(want)
+        for track, manifest in self._manifests().items():
+            rehearsed(self.kube, self.slots.resource, manifest, edit(manifest, pods[track]), self.slots.namespace)
 
     def mark(self, marker: Marker) -> None:
         self.marker = marker

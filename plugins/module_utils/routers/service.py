@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, ClassVar, Optional, Union
 
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found
+from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, rehearsed
 from ..clients.kube_resources import SERVICES
 from ..clients.kube_slots import SLOTS, Labels, Slots, pods_of, ready_endpoints, ready_pods, written
 from ..core.errors import ConfigError, Unsupported
@@ -94,6 +94,12 @@ class ServiceRouter:
 
     def release(self) -> None:
         """Nothing here was made by a release."""
+
+    def rehearse(self, want: Routes) -> None:
+        for service, routes in self._aims(want):
+            manifest = self.kube.get(SERVICES, service)
+            if manifest is not None:
+                rehearsed(self.kube, SERVICES, manifest, edit(manifest, routes, self.selectors()))
 
     def mark(self, marker: Marker) -> None:
         self.marker = marker

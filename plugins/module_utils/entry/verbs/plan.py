@@ -19,8 +19,8 @@ from ...core.lease import Marking
 from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes, Track
 from ...core.options import Option, Options
-from ...core.plan import Plan, describe
-from ...core.ports import TrafficRouter, Wary
+from ...core.plan import TRAFFIC, Plan, describe, routes_at
+from ...core.ports import Rehearsing, TrafficRouter, Wary
 from ...core.record import Record
 from ...core.strategies.compile import compile_plan
 from ...core.units import show_percent
@@ -93,6 +93,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     # To go back nobody is asked but the load balancer: metrics that are down with everything else must not be in the way.
     if params["probe"] and params["asked"] == "rollout" and not (record is not None and record.running and record.back):
         asked = _asked(release, metrics, plan, router, context, begun=record is not None and record.running)
+        _rehearsed(plan, router)
     release["plan"] = encode(plan)
     release["highest_fence"] = router.highest_fence() if isinstance(router, Marking) else 0
     rows = [describe(plan, step) for step in plan.steps]
@@ -185,6 +186,18 @@ def _asked(spec: Mapping[str, Any], metrics: list[Metric], plan: Plan, router: O
     preflight = Preflight(spec, metrics, plan, context.clock)
     preflight.reach()
     return [] if begun else [*preflight.questions(), *preflight.evidence(router)]
+
+
+def _rehearsed(plan: Plan, router: Optional[TrafficRouter]) -> None:
+    """Ask whether the first change of traffic, and the way back from it, would be taken. Raises ConfigError, Unavailable."""
+    moves = [index for index, step in enumerate(plan.steps) if step.kind in TRAFFIC]
+    if not moves or not isinstance(router, Rehearsing):
+        return
+    router.rehearse(routes_at(plan, moves[0] + 1))
+    try:
+        router.rehearse(plan.start)
+    except ConfigError as error:
+        raise ConfigError(f"the way back would be refused: {error.what}", where=error.where, do=error.do) from None
 
 
 def _store_notes(spec: Mapping[str, Any]) -> list[str]:

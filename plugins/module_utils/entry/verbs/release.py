@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...core.advance import Result, Seen
-from ...core.errors import ConfigError, DeliveryError, Fenced, Interrupted
+from ...core.errors import Away, ConfigError, DeliveryError, Fenced, Interrupted
 from ...core.options import Option, Options
 from ...core.plan import TRAFFIC, WORKLOAD, Kind
 from ...core.units import duration
@@ -18,6 +18,7 @@ from ..begin import begin
 from ..context import Context
 from ..finish import finish
 from ..following import QUIET, what_next
+from ..holding import held
 from ..run import RELEASE_OPTION, CarryOut, Run, seen
 from ..status import status
 from . import analysis, gate, health, traffic, workload
@@ -50,7 +51,14 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         return _port(params["port"] or {}, context)
     if not params.get("release"):
         raise ConfigError("release is missing", where="release", do="Pass what progressive.delivery.plan returned.")
-    return operations[params["operation"]](params, context)
+    work = operations[params["operation"]]
+    if params["operation"] in HELD:
+        return held(lambda last: step(params, context, last) if work is step else work(params, context), context, params["release"]["name"])
+    return work(params, context)
+
+
+HELD = ("next", "step", "checkpoint", "finish", "stretch")
+"""Operations of a release under way: they wait for a server that is away. Before it has begun the user is told at once."""
 
 
 def _port(call: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -76,8 +84,11 @@ CARRIED_OUT_BY: Mapping[Kind, CarryOut] = {
 """What does each kind of step. Hooks are the user's tasks, and to promote is to write it down."""
 
 
-def step(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Carry out one step and store what became of it. A failure is a report for the reducer, not an error of this task."""
+def step(params: Mapping[str, Any], context: Context, last: bool = True) -> dict[str, Any]:
+    """Carry out one step and store what became of it. A failure is a report for the reducer, not an error of this task.
+
+    ``last``: that a server is away is a failure now, too.
+    """
     if context.check_mode or "session" not in params["release"]:
         return {"changed": False}
     current = Run.open(params["release"], context)
@@ -89,6 +100,8 @@ def step(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     except (Fenced, Interrupted):
         raise
     except DeliveryError as error:
+        if isinstance(error, Away) and not last:
+            raise
         done = {"seen": seen(current, Result.FAILED, str(error))}
     result = _checkpoint(current, _report(current, done.get("seen") or seen(current, Result.DONE)), context)
     told = {key: result[key] for key in ("outcome", "code", "reason", "back", "position", "progressive_delivery")}

@@ -449,6 +449,40 @@ def test_a_saved_record_whose_answer_was_lost_is_saved(store, clock):
     assert session.load_record()["position"] == 2
 
 
+def test_a_record_that_others_only_touched_is_saved_all_the_same(store, clock):
+    """Somebody labels the object that it lies in: it has another token, and says the same."""
+    session = hold(store, clock)
+    session.save_record({"position": 1})
+    touched = 3
+
+    def touch(operation, key):
+        nonlocal touched
+        if (operation, key) == ("save", "record") and touched:
+            touched -= 1
+            stored = store.load("record")
+            before, store.before = store.before, lambda operation, key: None
+            store.save("record", stored.value, stored.token)
+            store.before = before
+
+    store.before = touch
+    session.save_record({"position": 2})
+    assert touched == 0 and store.load("record").value == {"position": 2, "fence": 1}
+
+
+def test_a_record_that_others_touch_all_the_time_is_given_up(store, clock):
+    session = hold(store, clock)
+    session.load_record()
+    session.save_record({"position": 1})
+
+    def never(operation, key):
+        if (operation, key) == ("save", "record"):
+            raise Conflict("409")
+
+    store.before = never
+    with pytest.raises(Conflict):
+        session.save_record({"position": 2})
+
+
 def test_a_record_with_a_broken_fence_is_said_so(store, clock):
     session = hold(store, clock)
     store.save("record", {"fence": "high"}, None)
