@@ -139,3 +139,10 @@ def _new_enough(go: str) -> bool:
     said = subprocess.run([go, "version"], capture_output=True, text=True, check=False, env={**os.environ, "GOTOOLCHAIN": "local"}).stdout
     found = re.search(r"go(\d+)\.(\d+)", said)
     return bool(found) and (int(found[1]), int(found[2])) >= OLDEST_GO
+
+
+if __name__ == "__main__":
+    try:
+        print(istio())
+    except Unbuildable as error:
+        raise SystemExit(str(error)) from None

@@ -12,11 +12,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Optional
 
-from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, ENDPOINTSLICES, PODS, SERVICES, Resource
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import (
+    DEPLOYMENTS,
+    ENDPOINTSLICES,
+    GATEWAYS,
+    HTTPROUTES,
+    PODS,
+    SERVICES,
+    Resource,
+)
 from ansible_collections.progressive.delivery.plugins.module_utils.core.capacity import pods_by_ratio
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Observation, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
+from ansible_collections.progressive.delivery.plugins.module_utils.routers.gateway_api import GatewayApiRouter
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.replica_ratio import ReplicaRatioRouter
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.service import ServiceRouter
 from ansible_collections.progressive.delivery.tests.unit.kube_fake import FakeKube
@@ -43,6 +52,8 @@ class FakeCluster(FakeKube):
         found = super().get(resource, name, namespace)
         if found is not None and resource == DEPLOYMENTS:
             found["status"] = {"readyReplicas": found["spec"]["replicas"], "observedGeneration": found["metadata"]["generation"]}
+        if found is not None and resource in (HTTPROUTES, GATEWAYS) and "status" not in found:
+            found["status"] = taken(found)
         return found
 
     def patch(self, *args: Any, **more: Any) -> dict[str, Any]:
@@ -82,6 +93,25 @@ def deployment(slot: str, replicas: int) -> dict[str, Any]:
 
 def service(name: str, **labels: str) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"selector": {"app": "shop", **labels}, "ports": [{"port": 80, "targetPort": 8080}]}}
+
+
+def taken(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The status of an HTTPRoute or a Gateway that its controller has no fault to find with."""
+    conditions = [{"type": kind, "status": "True", "reason": kind, "observedGeneration": manifest["metadata"]["generation"]}
+                  for kind in ("Accepted", "ResolvedRefs", "Programmed")]  # fmt: skip
+    parents = [{"parentRef": ref, "conditions": conditions} for ref in manifest["spec"].get("parentRefs") or ()]
+    return {"conditions": conditions, "parents": parents}
+
+
+def backend(slot: str, weight: int) -> dict[str, Any]:
+    return {"group": "", "kind": "Service", "name": f"shop-{slot}", "port": 80, "weight": weight}
+
+
+def http_route(name: str = "shop") -> dict[str, Any]:
+    """As the API server stores it, everything on stable."""
+    gateway = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public"}
+    rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [backend("stable", 100), backend("canary", 0)]}
+    return {"metadata": {"name": name}, "spec": {"parentRefs": [gateway], "rules": [rule]}}
 
 
 class ServiceHarness:
@@ -155,6 +185,31 @@ class ReplicaRatioHarness(ServiceHarness):
         seen: list[float] = []
         self.kube.seen = lambda: seen.append(float(sum(one["spec"]["replicas"] for one in self.kube.list(DEPLOYMENTS))))
         yield seen
+
+
+class GatewayApiHarness(ServiceHarness):
+    LACKS = frozenset({Capability.MEMBERS, Capability.DRAIN, Capability.CUT, Capability.MEASURE, Capability.PODS, Capability.PREVIEW})
+    services: Mapping[str, Mapping[str, str]] = {f"shop-{slot}": {"color": color} for slot, color in COLORS.items()}
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__(folder)
+        self.kube.put(HTTPROUTES, http_route())
+        self.kube.put(GATEWAYS, {"metadata": {"name": "public"}, "spec": {}})
+
+    def made(self, kube: FakeKube) -> Any:
+        raw = {"http_route": "shop", "total": 1000, "workload": {"deployment": {slot: f"shop-{slot}" for slot in COLORS}}}
+        return GatewayApiRouter.from_options(validate(raw, GatewayApiRouter.OPTIONS, "gateway_api"), {}, kube)
+
+    @contextlib.contextmanager
+    def totals(self) -> Iterator[list[float]]:
+        seen: list[float] = []
+        self.kube.seen = lambda: seen.append(min(self.weights()))
+        yield seen
+
+    def weights(self) -> list[float]:
+        """The sum of each rule's weights."""
+        [route] = self.kube.list(HTTPROUTES)
+        return [float(sum(ref["weight"] for ref in rule["backendRefs"])) for rule in route["spec"]["rules"]]
 
 
 def _refuse(verb: str, resource: Resource, name: str) -> None:

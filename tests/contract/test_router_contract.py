@@ -16,7 +16,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.ports im
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import difference, drained, settle
 from ansible_collections.progressive.delivery.tests.contract.harness_envoy import EnvoyFleetHarness, EnvoyHarness, EnvoyStaticHarness
 from ansible_collections.progressive.delivery.tests.contract.harness_haproxy import HaproxyFleetHarness, HaproxyHarness, HaproxyTcpHarness
-from ansible_collections.progressive.delivery.tests.contract.harness_kube import ReplicaRatioHarness, ServiceHarness
+from ansible_collections.progressive.delivery.tests.contract.harness_kube import GatewayApiHarness, ReplicaRatioHarness, ServiceHarness
 from ansible_collections.progressive.delivery.tests.contract.harness_memory import TRACKS, MemoryHarness
 
 HARNESSES = {
@@ -27,6 +27,7 @@ HARNESSES = {
     "envoy": EnvoyHarness,
     "envoy-static": EnvoyStaticHarness,
     "envoy-fleet": EnvoyFleetHarness,
+    "gateway_api": GatewayApiHarness,
     "replica_ratio": ReplicaRatioHarness,
     "service": ServiceHarness,
 }

@@ -22,6 +22,7 @@ from typing import Any
 from ansible_collections.progressive.delivery.examples.demo.proxy import envoy_binary, free_ports
 from ansible_collections.progressive.delivery.tests.cluster import build
 from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace, fetch, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.layout import HOST_ADDRESS
 
 LABEL = "progressive-delivery-mesh"
 GATEWAY = {"istio": "gateway"}
@@ -83,8 +84,13 @@ class Mesh:
         ports = [{"name": "http", "port": port, "targetPort": port}]
         listener = {"name": "http", "port": port, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}
         address = {"type": "Hostname", "value": f"{name}.{self.home.name}.svc.cluster.local"}
+        endpoints = {
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv4", "ports": [{"name": "http", "port": port}], "endpoints": [{"addresses": [HOST_ADDRESS], "conditions": {"ready": True}}],
+        }  # fmt: skip
         self.home.apply(
             {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"selector": GATEWAY, "ports": ports}},
+            endpoints,
             {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": name},
              "spec": {"gatewayClassName": "istio", "addresses": [address], "listeners": [listener]}},
         )  # fmt: skip

@@ -14,6 +14,7 @@ from run import Run
 
 BUILD_SECONDS = 3000.0
 MODULE = "ansible_collections.progressive.delivery.tests.cluster.node"
+BUILDER = "ansible_collections.progressive.delivery.tests.cluster.build"
 
 
 def require(run: Run) -> None:
@@ -21,6 +22,12 @@ def require(run: Run) -> None:
     if not os.environ.get("PROGRESSIVE_DELIVERY_KUBECONFIG"):
         system.require(run, "cluster")
         run.command(sys.executable, "-m", MODULE, "build", timeout=BUILD_SECONDS)
+
+
+def require_mesh(run: Run) -> None:
+    """Besides, Istio's control plane, which runs on this host whatever the cluster is. Raises Failed."""
+    require(run)
+    run.command(sys.executable, "-m", BUILDER, timeout=BUILD_SECONDS)
 
 
 def stage(run: Run) -> None:

@@ -129,7 +129,7 @@ def integration(run: Run) -> None:
 
 def kubernetes(run: Run) -> None:
     system.require(run)
-    cluster.require(run)
+    cluster.require_mesh(run)
     run.pytest(PYTHON, *with_tests("kubernetes"))
 
 

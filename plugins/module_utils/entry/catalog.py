@@ -19,6 +19,7 @@ from ..metrics.memory import MemoryProvider
 from ..metrics.prometheus import PrometheusProvider
 from ..metrics.web import WebProvider
 from ..routers.envoy import EnvoyRouter
+from ..routers.gateway_api import GatewayApiRouter
 from ..routers.haproxy import HaproxyRouter
 from ..routers.memory import MemoryRouter
 from ..routers.replica_ratio import ReplicaRatioRouter
@@ -34,6 +35,7 @@ from ..workloads.statefulset import StatefulSetWorkload
 
 ROUTERS: dict[str, Any] = {
     "envoy": EnvoyRouter,
+    "gateway_api": GatewayApiRouter,
     "haproxy": HaproxyRouter,
     "memory": MemoryRouter,
     "replica_ratio": ReplicaRatioRouter,

@@ -12,12 +12,12 @@ from typing import Any, Optional
 
 from ...core.advance import Result
 from ...core.codec import decode, encode
-from ...core.errors import DeliveryError, Fenced, Interrupted, TimedOut, Unavailable
+from ...core.errors import Away, DeliveryError, Fenced, Interrupted, TimedOut, Unavailable
 from ...core.fleet import Fleet
 from ...core.model import Capability, Member, Routes, Settlement
 from ...core.options import Option, Options
 from ...core.plan import Kind
-from ...core.ports import Cutting, TrafficRouter, Wary
+from ...core.ports import Cutting, Heedful, TrafficRouter, Wary
 from ...core.settle import drained, settle
 from ...core.units import duration, percent, show_duration, show_percent
 from .. import build
@@ -124,7 +124,7 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
     """Do what the release's current step says about traffic."""
     try:
         return _carry_out(current, context)
-    except (Fenced, Interrupted):
+    except (Away, Fenced, Interrupted):
         raise
     except DeliveryError as error:
         return {"changed": True, "seen": seen(current, Result.FAILED, f"{error}{_rest(current, error, context)}")}
@@ -151,6 +151,7 @@ def _carry_out(current: Run, context: Context) -> dict[str, Any]:
     limits = Limits(duration(spec["propagation_timeout"]), duration(spec["drain_timeout"]), percent(measure.get("tolerance", 2)),
                     int(measure.get("min_requests", 200)))
     before = router.read()
+    _receivers_answer(router, want, limits, current, context)
     _receivers_up(router, current.routes, want, limits, current, context)
     begun = context.clock.now()
     router.write(want)
@@ -193,6 +194,18 @@ def _share_line(settlement: Settlement, want: Routes, current: Run) -> str:
     if settlement.measured is None:
         return f"{asked} asked, confirmed by read-back, {settlement.why or 'nothing measured'}"
     return f"{asked} asked, {show_percent(round(float(settlement.measured.get(track, 0)), 1))} measured over {settlement.requests:,} requests"
+
+
+def _receivers_answer(router: TrafficRouter, want: Routes, limits: Limits, current: Run, context: Context) -> None:
+    """Wait until whoever is to get more has somebody to answer, where the router can tell. Raises TimedOut."""
+    if not isinstance(router, Heedful):
+        return
+    deadline = context.clock.now() + limits.propagation
+    while why := router.unready(want):
+        if context.clock.now() >= deadline:
+            raise TimedOut(f"{why} after {show_duration(limits.propagation)}", where=current.label)
+        _tick(current)
+        context.clock.sleep(LOOK_EVERY)
 
 
 def _receivers_up(router: TrafficRouter, now: Routes, want: Routes, limits: Limits, current: Run, context: Context, only: Optional[set[str]] = None) -> None:

@@ -291,8 +291,10 @@ def test_a_track_that_nobody_knows_is_refused():
 
 
 WEIGHTS = st.integers(0, 1000)
-CONDITIONS = st.builds(Condition, st.sampled_from(["header", "query", "cookie"]), st.sampled_from(["a", "b", "c-d"]), st.sampled_from(["exact", "prefix", "regex"]),
-                       st.sampled_from(["1", "x.y", "z"]))  # fmt: skip
+CONDITIONS = st.builds(
+    Condition, st.sampled_from(["header", "query", "cookie"]), st.sampled_from(["a", "b", "c-d"]), st.sampled_from(["exact", "prefix", "regex"]),
+    st.sampled_from(["1", "x.y", "z"]),
+)  # fmt: skip
 MATCHES = st.lists(st.lists(CONDITIONS, min_size=1, max_size=2).map(tuple), min_size=1, max_size=2).map(tuple)
 ROUTES = st.builds(
     lambda canary, matches, mirror: split(canary, matches=tuple(MatchRoute(f"m{index}", each) for index, each in enumerate(matches)),

@@ -1,0 +1,270 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The router gateway_api before Istio's real control plane and a real Envoy, with real requests through it to real Pods."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from fractions import Fraction
+
+import pytest
+
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy import EnvoyAdmin
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_errors import NoSuchResource
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import HTTPROUTES, Resource
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, NoData, Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Mirror, Routes, Window
+from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import EnvoyProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.routers import gateway_api
+from ansible_collections.progressive.delivery.tests.cluster.cluster import fetch, service, wait_until
+from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
+from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import free_port
+from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import GatewayShop, http_route
+
+ELSEWHERE = {
+    "test_a_plane_that_does_not_answer_is_unavailable",  # the client's own tests have servers that are silent
+    "test_weights_never_sum_to_zero_in_between",  # below, with requests
+}
+CONTRACT = [
+    check for name, check in inspect.getmembers(contract, inspect.isfunction)
+    if name.startswith("test_") and list(inspect.signature(check).parameters) == ["harness"] and name not in ELSEWHERE
+    and all("gateway_api" in mark.args[1] for mark in getattr(check, "pytestmark", []) if mark.name == "parametrize")
+]  # fmt: skip
+
+
+def split(canary, **more) -> Routes:
+    return Routes({"stable": 100 - Fraction(canary), "canary": Fraction(canary)}, **more)
+
+
+def when(source, name, how, value) -> tuple[MatchRoute, ...]:
+    return (MatchRoute("testers", ((Condition(source, name, how, value),),)),)
+
+
+@pytest.fixture(scope="module")
+def plane(cluster, mesh, tmp_path_factory):
+    with cluster.namespace(tmp_path_factory.mktemp("gateway")) as namespace:
+        made = GatewayShop(namespace, mesh)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def shop(plane):
+    """As at the beginning: all traffic on stable."""
+    plane.reset()
+    return plane
+
+
+@pytest.mark.parametrize("check", [*CONTRACT, contract.test_real_requests_follow_the_weights_and_are_counted], ids=lambda check: check.__name__[5:])
+def test_gateway_api_keeps_the_contract(shop, check):
+    check(shop)
+
+
+@pytest.mark.parametrize("canary", ["5", "12.5", "50"])
+def test_weights_hold_over_thousands_of_requests_and_are_measured(shop, canary):
+    router, want, count = shop.router(), split(canary), 2000
+    router.write(want)
+    before = router.observe(want)
+    share, got = float(canary) / 100, shop.requests(count)
+    measured = settle(want, before, router.observe(want))
+    assert got["failed"] == 0
+    assert abs(got["canary"] / count - share) < 4 * math.sqrt(share * (1 - share) / count)
+    assert measured.settled and measured.requests == count
+    assert measured.measured["canary"] == Fraction(100 * got["canary"], count), "counted by Envoy as seen by the users"
+
+
+def test_no_request_fails_while_weights_move(shop):
+    router = shop.router()
+    with shop.users.load(shop.entry.port, 200) as load, shop.totals() as totals:
+        wait_until(lambda: len(load.hits) > 50)
+        for canary in (5, 50, 100, 0, 100, 0):
+            router.write(split(canary, matches=when("header", "canary", "exact", "true") if 0 < canary < 100 else ()))
+            seen = len(load.hits)
+            wait_until(lambda seen=seen: len(load.hits) > seen + 60)
+    assert load.failed == []
+    assert min(totals) > 0
+    assert set(load.by_server()) == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("matches", "path", "headers"),
+    [
+        (when("header", "canary", "exact", "true"), "/", {"canary": "true"}),
+        (when("header", "x-user", "prefix", "qa-"), "/", {"x-user": "qa-7"}),
+        (when("cookie", "track", "exact", "canary"), "/", {"cookie": "a=b; track=canary; c=d"}),
+        (when("query", "beta", "regex", "1|yes"), "/?x=1&beta=yes", {}),
+        (when("path", "path", "prefix", "/beta"), "/beta/cart", {}),
+    ],
+    ids=["header", "prefix", "cookie", "query", "path"],
+)
+def test_requests_that_match_reach_the_canary_and_no_others(shop, matches, path, headers):
+    router, want = shop.router(), split(0, matches=matches)
+    router.write(want)
+    assert shop.tracks(50, path, **headers) == {"canary": 50}
+    assert shop.tracks(50) == {"stable": 50}
+    assert shop.tracks(20, "/betas?beta=no", cookie="track=canaries", canary="false") == {"stable": 20}
+    assert shop.made().read() == want
+    shop.made().release()
+    wait_until(lambda: router.observe(split(0)).applied, 10, lambda: router.observe(split(0)).why)
+    assert shop.tracks(20, path, **headers) == {"stable": 20}
+
+
+def test_a_mirror_sends_copies_that_nobody_notices(shop):
+    router, want = shop.router(), split(0, mirror=Mirror(Fraction(50)))
+    router.write(want)
+    before = shop.copies()
+    assert shop.tracks(200) == {"stable": 200}
+    wait_until(lambda: 60 < shop.copies() - before < 140, 10, lambda: shop.copies() - before)
+    copied = shop.copies()
+    assert [shop.ask("/", b"order=1").headers["x-app-version"] for _each in range(50)] == ["1"] * 50
+    assert shop.copies() == copied, "an order is not placed twice"
+    assert router.observe(want).requests == {}, "copies count like requests, so nothing is measured"
+    router.write(split(0))
+    assert shop.made().read() == split(0)
+
+
+def test_a_foreign_change_is_named_kept_and_undone_where_it_is_ours(shop):
+    router = shop.router()
+    router.write(split(20))
+    patch = '[{"op":"replace","path":"/spec/rules/0/backendRefs/1/weight","value":900},{"op":"replace","path":"/spec/rules/0/timeouts/request","value":"7s"}]'
+    shop.namespace.kubectl("patch", "httproute", "shop", "--type=json", "--field-manager=somebody", "-p", patch)
+    assert "last changed by somebody at 20" in router.observe(split(20)).why
+    router.write(split(20))
+    [rule] = shop.route()["spec"]["rules"]
+    assert rule["timeouts"] == {"request": "7s"}
+    assert shop.made().read() == split(20)
+
+
+def test_a_parent_that_does_not_exist_holds_the_step(shop):
+    shop.namespace.apply(http_route("shop", {**shop.entry.parent, "name": "nowhere"}))
+    for options in ({}, {"envoys": []}):
+        router = shop.made(**options)
+        router.write(split(5))
+        why = router.observe(split(5)).why
+        assert "Gateway nowhere" in why
+        assert not router.observe(split(5)).applied
+
+
+def test_a_gateway_that_does_not_let_the_route_in_is_quoted(shop):
+    parent = {**shop.entry.parent, "sectionName": "https"}
+    shop.namespace.apply(http_route("shop", parent))
+    router = shop.made(envoys=[])
+    router.write(split(5))
+    wait_until(lambda: "Accepted is False: NoMatchingParent" in router.observe(split(5)).why, 20, lambda: router.observe(split(5)).why)
+    assert not router.observe(split(5)).applied
+
+
+def test_a_backend_that_is_not_there_is_quoted(shop):
+    extra = {"matches": [{"path": {"type": "PathPrefix", "value": "/x"}}], "backendRefs": [{"name": "nothing", "port": 80}]}
+    manifest = http_route("shop", shop.entry.parent)
+    manifest["spec"]["rules"].append(extra)
+    shop.namespace.apply(manifest)
+    router = shop.made()
+    router.write(split(5))
+    wait_until(lambda: "ResolvedRefs is False: BackendNotFound: " in router.observe(split(5)).why, 20, lambda: router.observe(split(5)).why)
+
+
+@pytest.mark.parametrize("options", [{}, {"envoys": []}], ids=["with its Envoy", "by conditions"])
+def test_what_istiod_has_not_seen_is_not_applied(shop, options):
+    router = shop.made(**options)
+    with shop.mesh.frozen():
+        router.write(split(30))
+        looks = {router.observe(split(30)).why for _each in range(3)}
+        assert shop.requests(50)["canary"] == 0
+    [why] = looks
+    assert "has not seen the last change yet (Accepted is about generation" in why
+    wait_until(lambda: router.observe(split(30)).applied, 20, lambda: router.observe(split(30)).why)
+    assert shop.requests(200)["canary"] > 20
+
+
+def test_requests_go_on_while_istiod_is_away_and_a_write_is_in_force_when_it_is_back(shop):
+    router = shop.made()
+    with shop.users.load(shop.entry.port, 100) as load:
+        shop.mesh.stop_istiod()
+        router.write(split(30))
+        assert not router.observe(split(30)).applied
+        shop.mesh.start_istiod()
+        wait_until(lambda: router.observe(split(30)).applied, 60, lambda: router.observe(split(30)).why)
+    assert load.failed == []
+    assert shop.requests(200)["canary"] > 20
+
+
+def test_an_envoy_that_does_not_answer_is_unavailable(shop):
+    router = shop.made(envoys=[{"admin": f"http://127.0.0.1:{free_port()}"}])
+    router.write(split(5))
+    wait_until(lambda: shop.made().observe(split(5)).applied)
+    with pytest.raises(Unavailable, match="127.0.0.1:.*no connection"):
+        router.observe(split(5))
+
+
+def test_a_service_without_pods_gets_nothing(shop):
+    shop.namespace.apply(service("shop-empty", {"app": "none"}))
+    manifest = http_route("shop", shop.entry.parent)
+    manifest["spec"]["rules"][0]["backendRefs"][1]["name"] = "shop-empty"
+    shop.namespace.apply(manifest)
+    router = shop.made(canary="shop-empty")
+    for want in (split(5), split(0, matches=when("header", "canary", "exact", "true")), split(0, mirror=Mirror(Fraction(5)))):
+        with pytest.raises(Unavailable, match=r"Service shop-empty \(canary\) has no ready endpoint"):
+            router.write(want)
+        assert "shop-empty" in router.unready(want)
+    assert shop.writes() == 0
+    assert shop.requests(50) == {"stable": 50}
+    router.write(split(0))
+
+
+def test_a_cluster_without_the_gateway_api_says_so(shop, monkeypatch):
+    monkeypatch.setattr(gateway_api, "HTTPROUTES", Resource(HTTPROUTES.group, "v1alpha9", HTTPROUTES.plural, HTTPROUTES.kind))
+    with pytest.raises(NoSuchResource, match=r"does not serve httproutes.gateway.networking.k8s.io in version v1alpha9.*kubectl api-resources"):
+        shop.made().read()
+
+
+def test_the_preview_leads_to_the_slot_without_traffic(shop):
+    shop.namespace.apply(http_route("preview", shop.entry.parent, hostnames=["preview.shop.example"]))
+    router = shop.made(preview="preview")
+    ask = {"Host": "preview.shop.example"}
+    for canary, there in ((0, "canary"), (100, "stable"), (0, "canary")):
+        router.write(split(canary))
+        wait_until(lambda canary=canary: router.observe(split(canary)).applied, 10, lambda canary=canary: router.observe(split(canary)).why)
+        assert shop.tracks(20, **ask) == {there: 20}
+        assert shop.tracks(20) == {"canary" if canary else "stable": 20}
+
+
+def test_the_documented_rights_are_enough(shop):
+    rules = [{"apiGroups": [HTTPROUTES.group], "resources": ["httproutes"], "verbs": ["get", "patch"]},
+             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"]}]  # fmt: skip
+    limited = Kube.from_options({"kubeconfig": str(shop.namespace.kubeconfig("gateway", rules)), "namespace": shop.namespace.name})
+    router = shop.made(limited, envoys=[])
+    router.write(split(5))
+    wait_until(lambda: router.observe(split(5)).applied, 10, lambda: router.observe(split(5)).why)
+    assert router.warnings() == [f"may not get Gateway {shop.entry.namespace}/{shop.entry.name}: whether it is programmed is not looked at"]
+    router.release()
+
+
+def test_the_gateways_own_counters_judge_a_canary(shop):
+    """error_rate of each track from Envoy's counters, without any metrics server."""
+    router = shop.router()
+    router.write(split(50))
+    space = shop.namespace.name
+    clusters = {slot: f"outbound|80||shop-{slot}.{space}.svc.cluster.local" for slot in ("stable", "canary")}
+    provider = EnvoyProvider([EnvoyAdmin(shop.mesh.admin)], clusters)
+    pods = [pod["status"]["podIP"] for pod in shop.namespace.list("pods", "color=green")]
+    try:
+        for pod in pods:
+            assert fetch(f"http://{pod}:8080/admin?error_share=0.5", b"").status == 200
+        provider.probe()
+        begin = time.time()
+        shop.requests(400)
+        answers = {slot: provider.query("", Window(slot, begin, time.time(), builtin="error_rate")).samples[0].points[0] for slot in clusters}
+    finally:
+        for pod in pods:
+            fetch(f"http://{pod}:8080/admin?error_share=0", b"")
+    assert answers["stable"].value == 0
+    assert answers["canary"].value == pytest.approx(0.5, abs=0.05)
+    assert answers["canary"].n > 100
+    with pytest.raises((NoData, ConfigError)):
+        EnvoyProvider([EnvoyAdmin(shop.mesh.admin)], {"canary": "outbound|80||nothing"}).probe()
