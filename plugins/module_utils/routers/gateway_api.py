@@ -18,7 +18,7 @@ from ..clients.envoy import EnvoyAdmin
 from ..clients.gateway_envoys import Count, GatewayEnvoys, check_clusters
 from ..clients.http_route import Layout
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found
+from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, rehearsed
 from ..clients.kube_errors import Forbidden
 from ..clients.kube_resources import GATEWAYS, HTTPROUTES
 from ..clients.kube_slots import SLOTS, Slots, ready_endpoints
@@ -74,6 +74,7 @@ class GatewayApiRouter:
         lacks = {capability for capability, given in ((Capability.MEASURE, envoys), (Capability.PREVIEW, preview)) if not given}
         self.capabilities = GatewayApiRouter.capabilities - lacks
         self.resolution = layout.total
+        self.objects = tuple(f"httproute/{name}" for name in self._all())
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]], kube: Optional[Kube] = None) -> GatewayApiRouter:
@@ -109,6 +110,11 @@ class GatewayApiRouter:
                 raise Unavailable(why, where=f"HTTPRoute {self.kube.namespace}/{self.names[0]}", do="It gets requests when its Pods are ready.")
         for name, edit in edits.items():
             changed(self.kube, HTTPROUTES, name, edit, known=live[name], marker=self.marker)
+
+    def rehearse(self, want: Routes) -> None:
+        for name, routes in self._aims(want).items():
+            manifest = found(self.kube, HTTPROUTES, name)
+            rehearsed(self.kube, HTTPROUTES, manifest, self._edited(manifest, routes))
 
     def unready(self, want: Routes) -> str:
         """A Service that would get more and has no ready endpoint."""
