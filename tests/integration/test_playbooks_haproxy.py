@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ansible_collections.progressive.delivery.examples.demo import load
 from ansible_collections.progressive.delivery.tests.integration.pool_rig import HaproxyShop, settled
 
@@ -102,11 +104,14 @@ def test_rolling_with_a_sick_second_batch_takes_every_host_back_and_loses_no_req
 SMALL = {"blue": ("web1", "web2", "web3"), "green": ("web4",)}
 
 
-def canary(shop: HaproxyShop, steps: list[dict[str, Any]]) -> None:
+BY_CONDITION = {"failure_condition": "result > 0.05", "min_requests": 20}
+
+
+def canary(shop: HaproxyShop, steps: list[dict[str, Any]], **rule: Any) -> None:
     """A canary judged from HAProxy's own counters."""
     shop.release["rollout_workload"]["pool"].update(stable="blue", canary="green")
     provider = {"haproxy": {"endpoints": shop.sockets, "backend": "shop"}}
-    metric = {"name": "error-rate", "builtin": "error_rate", "failure_condition": "result > 0.05", "min_requests": 20}
+    metric = {"name": "error-rate", "builtin": "error_rate", **(rule or BY_CONDITION)}
     shop.release.update(rollout_router=shop.router, rollout_steps=steps, rollout_analysis={"provider": provider, "interval": "1s", "metrics": [metric]})
 
 
@@ -129,9 +134,10 @@ def test_a_small_canary_group_takes_hosts_over_and_every_share_is_measured(tmp_p
         assert shop.events("look"), "the metric was measured"
 
 
-def test_a_bad_canary_is_taken_back_by_haproxys_own_counters(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rule", [BY_CONDITION, {"judge": "sequential"}], ids=["condition", "sequential"])
+def test_a_bad_canary_is_taken_back_by_haproxys_own_counters(tmp_path: Path, rule: dict[str, Any]) -> None:
     with HaproxyShop(tmp_path, SMALL) as shop:
-        canary(shop, [{"set_weight": 20}, {"bake": {"duration": "30s"}}])
+        canary(shop, [{"set_weight": 20}, {"bake": {"duration": "30s"}}], **rule)
         done = shop.run("canary", "failing")
         ended = settled()
         assert done.status == 2 and (done.outcome, done.code) == ("rolled_back", 10), done.text
