@@ -76,6 +76,8 @@ class Users(load.Generator):
 
     async def connection(self, fresh: bool) -> load.Link:
         """A new one, or the one that was not used for longest."""
+        while len(self.idle) > IDLE:  # more would wait for longer, as after a moment in which this process did not run
+            self.idle.pop()[1].close()
         return await asyncio.open_connection(self.host, self.port) if fresh or len(self.idle) < IDLE else self.idle.pop(0)
 
     async def socket(self) -> None:
@@ -128,6 +130,8 @@ class Felt:
     failed: list[tuple[str, str]]
     noticed: int
     versions: dict[str, int]
+    in_flight: float
+    """Requests under way at any time, on average."""
 
     @property
     def total(self) -> int:
@@ -147,18 +151,20 @@ class Load:
     def felt(self, begin: float = 0.0, end: float = float("inf")) -> Felt:
         """The requests due from ``begin`` until before ``end`` (seconds since the epoch)."""
         counts, versions = dict.fromkeys(("new", "kept", "post", "slow", "socket"), 0), dict[str, int]()
-        failed, noticed = list[tuple[str, str]](), 0
+        failed, noticed, spent, dues = list[tuple[str, str]](), 0, 0.0, list[float]()
         for entry in load.entries(self.log):
             if not begin <= float(str(entry["t"])) < end:
                 continue
             kind, status = str(entry["k"]), int(str(entry["s"]))
+            dues.append(float(str(entry["t"])))
+            spent += float(str(entry["ms"])) / 1000
             counts[kind] += 1
             noticed += status == NOTICED
             if status == 0 or status >= 400:
                 failed.append((kind, str(entry.get("e", status))))
             elif entry.get("v"):
                 versions[str(entry["v"])] = versions.get(str(entry["v"]), 0) + 1
-        return Felt(counts, failed, noticed, versions)
+        return Felt(counts, failed, noticed, versions, spent / max(1.0, max(dues, default=0.0) - min(dues, default=0.0)))
 
     def propagation(self, since: float, version: str) -> float:
         """Seconds after ``since`` until no new connection led to another version than ``version`` any more."""

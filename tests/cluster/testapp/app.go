@@ -54,9 +54,7 @@ func (app *app) routes() http.Handler {
 	mux.HandleFunc("POST /admin", own(app.admin))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-App-Version", app.version)
-		if app.isDraining() {
-			w.Header().Set("Connection", "close")
-		}
+		app.closing(w)
 		mux.ServeHTTP(w, r)
 	})
 }
@@ -70,6 +68,7 @@ func (app *app) service(handler http.HandlerFunc) http.Handler {
 			wait += time.Duration(seconds * float64(time.Second))
 		}
 		time.Sleep(wait)
+		app.closing(w) // it may have begun to drain meanwhile
 		code := http.StatusOK
 		if app.fails() {
 			code = http.StatusInternalServerError
@@ -79,6 +78,13 @@ func (app *app) service(handler http.HandlerFunc) http.Handler {
 		}
 		app.metrics.count(code, time.Since(began))
 	})
+}
+
+// closing has the answer say that it is the last one of its connection, while the app drains.
+func (app *app) closing(w http.ResponseWriter) {
+	if app.isDraining() {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 func (app *app) fails() bool {
