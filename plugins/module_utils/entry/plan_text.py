@@ -95,17 +95,15 @@ class _State:
     def _traffic(self, step: Step) -> str:
         then = apply(self.routes, step, self.plan)
         where = f"{self.objects}: " if self.objects else ""
-        if then.pods and then.pods != self.replicas_of(then.pods):
-            return ", ".join(f"{self._object(slot)}: replicas {self.replicas.get(slot, 0)} -> {count}"
-                             for slot, count in then.pods.items() if self.replicas.get(slot, 0) != count)
+        if then.pods:
+            moves = [f"{self._object(slot)}: replicas {self.replicas.get(slot, 0)} -> {count}"
+                     for slot, count in then.pods.items() if self.replicas.get(slot, 0) != count]
+            candidate, total = then.pods.get(self.plan.candidate, 0), sum(then.pods.values())
+            return ", ".join([*moves, f"{self.plan.called.get(self.plan.candidate, self.plan.candidate)} has {candidate} of {plural(total, 'Pod')}"])
         if self.routes.weights != then.weights:
-            moves = (f"{self.plan.called.get(track, track)} {show_percent(self.routes.weight(track))} -> {show_percent(weight)}"
-                     for track, weight in then.weights.items())
-            return where + ", ".join(moves)
+            return where + ", ".join(f"{self.plan.called.get(track, track)} {show_percent(self.routes.weight(track))} -> {show_percent(weight)}"
+                                     for track, weight in then.weights.items())
         return f"{step.kind.value} {', '.join(step.hosts)}".strip() if step.hosts else f"{where}no share moves"
-
-    def replicas_of(self, slots: Mapping[str, int]) -> dict[str, int]:
-        return {slot: self.replicas.get(slot, 0) for slot in slots}
 
     def _workload(self, step: Step) -> str:
         name, have = self._object(step.track), self.replicas.get(step.track, 0)

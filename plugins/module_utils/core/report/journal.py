@@ -83,7 +83,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class Step:
-    """``status``: started, done, failed or skipped."""
+    """``status``: started, done, failed, skipped, or paused: it waits, and nobody waits with it."""
 
     at: float
     step: Optional[int] = None

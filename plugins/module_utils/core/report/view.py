@@ -16,6 +16,8 @@ from . import journal as j
 
 T = TypeVar("T")
 FINISHED = ("done", "skipped")
+_STATES = {"started": "current", "paused": "current", "done": "done", "failed": "failed", "skipped": "skipped"}
+"""What a step's last event makes of its row; without one it is still to do."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def _of(events: Iterable[T], step: int) -> list[T]:
 
 def _row(journal: j.Journal, step: j.PlannedStep, candidate: str, outcome: j.Outcome | None, fault: ends.Fault | None, now: float) -> Row:
     events = _of(journal.all(j.Step), step.index)
-    state = {"started": "current", "done": "done", "failed": "failed", "skipped": "skipped"}.get(events[-1].status if events else "", "todo")
+    state = _STATES.get(events[-1].status if events else "", "todo")
     ended_badly = outcome is not None and ends.standing(journal)[1] == wording.BAD
     if state == "current" and (ended_badly or (fault and fault.step == step.index)):
         state = "failed"
@@ -275,7 +277,8 @@ def _merged(rows: list[Row]) -> list[Row]:
         if row.kind == "bake" and last and last.weight is not None and last.kind in ("set_weight", "weight", ""):
             result[-1] = _joined(last, row)
         elif row.weight is not None and last and last.kind == "gate" and last.state == row.state == "todo":
-            first = Fact(f'gate "{last.label.removeprefix("gate ")}" first', wording.QUIET)
+            name = last.label.removeprefix("gate ").strip('"')
+            first = Fact(f'gate "{name}" first', wording.QUIET)
             result[-1] = replace(row, steps=last.steps + row.steps, facts=(first, *row.facts))
         else:
             result.append(row)

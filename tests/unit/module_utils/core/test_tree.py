@@ -10,7 +10,7 @@ import re
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core import tree as t
-from ansible_collections.progressive.delivery.plugins.module_utils.core.report.journal import Look
+from ansible_collections.progressive.delivery.plugins.module_utils.core.report.journal import Look, event
 from ansible_collections.progressive.delivery.plugins.module_utils.core.report.view import View, from_events
 from ansible_collections.progressive.delivery.tests.unit.module_utils.core.report import scenarios
 
@@ -42,6 +42,16 @@ def test_when_it_goes_wrong_the_reason_comes_first_then_what_was_done_then_what_
 def test_a_failed_comparison_is_not_shown_as_true() -> None:
     [line] = [line for line in t.tree(shown("rolled_back"), False, True) if "error-rate 6.3 %" in line and "\u2718 20 %" in line]
     assert "error-rate 6.3 % not < 1 % (n 318, 95 %" in line
+
+
+def test_a_gate_is_named_as_it_is_called_and_has_a_line_while_nobody_waits_with_it() -> None:
+    steps = [{"index": 0, "name": 'gate "switch"', "kind": "gate"}, {"index": 1, "name": "switch", "kind": "weight", "weight": 100}]
+    begin = event("begin", 0.0, release={"name": "shop", "version": "2"}, steps=steps)
+    assert '  \u25cb switch     gate "switch" first' in t.tree(from_events([begin]), False, True)
+    paused = [event("step", 1.0, step=0, status="started"), event("gate", 2.0, step=0, name="switch", decision="opened"),
+              event("step", 3.0, step=0, status="paused")]  # fmt: skip
+    lines = t.tree(from_events([begin, *paused]), False, True)
+    assert '  \u25cf gate "switch" waits for a decision' in lines and "  \u25cb switch" in lines
 
 
 def test_a_gate_has_its_own_line_once_it_is_open() -> None:

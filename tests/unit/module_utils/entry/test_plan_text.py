@@ -51,7 +51,7 @@ def test_objects_are_named_with_what_changes() -> None:
 
 def test_where_pods_are_the_share_the_numbers_of_pods_are_shown() -> None:
     text = table(of_objects("canary", *weights(50, 100), pods=True))
-    assert "deployment/shop-stable: replicas 4 -> 2" in text
+    assert "deployment/shop-stable: replicas 4 -> 2, shop-canary has 2 of 4 Pods" in text
     assert "deployment/shop-stable: version 1 -> 2, replicas 0 -> 4" in text
     assert "0 Pods" not in text and "replicas 0 -> 0" not in text
 
