@@ -24,6 +24,8 @@ from .units import duration, show_duration
 
 BUILTINS = ("conversion", "cpu_throttling", "error_rate", "latency", "memory", "request_rate", "restarts", "success_rate")
 FALLING_IS_BAD = ("conversion", "request_rate", "success_rate")
+DEFAULT_JUDGE = "sequential"
+"""Judges the built-in shares of which a release file says nothing more."""
 BASELINES = ("before", "experiment", "fixed", "stable")
 PLACEHOLDERS = ("namespace", "query", "track", "version", "window", "workload")
 """The names that ``${...}`` may hold. ``query`` is for providers whose options hold the template (web, command)."""
@@ -83,7 +85,10 @@ METRIC_OPTIONS: Options = {
     "threshold_range": Option("dict", "Good when the value lies in this range, ends included.", options=_BOUND, aliases=("thresholdRange",)),
     "reduce": Option("str", "How several series become one verdict.", choices=("all", "any", "avg", "max", "min", "sum")),
     "allow_partial": Option("bool", "Accept an answer whose server says that it did not see everything.", default=False, aliases=("allowPartial",)),
-    "judge": Option("any", "A statistical judge by name, or with its options. Default: the conditions and bounds given here decide."),
+    "judge": Option(
+        "any", "A statistical judge by name, or with its options. Default: the conditions and bounds given here decide; V(sequential) of a built-in share"
+        " without any."
+    ),
     "critical": Option("bool", "For judges that score a group: a metric whose failure fails the group.", default=False),
     "weight": Option("float", "For judges that score a group: the share of this metric's group.", minimum=0.0, maximum=100.0),
     "group": Option("name", "For judges that score groups: the group of this metric.", default="default"),
@@ -143,7 +148,8 @@ class Metric:
         given = validate(options, METRIC_OPTIONS, where)
         bounds = given.pop("threshold_range", {})
         provider, provider_options = _choice(given.pop("provider", None), providers, f"{where}.provider", "provider")
-        judge, judge_options = _choice(given.pop("judge", None), judges, f"{where}.judge", "judge")
+        by_default = DEFAULT_JUDGE if _left_to_us(given) and not bounds and DEFAULT_JUDGE in (judges or ()) else None
+        judge, judge_options = _choice(given.pop("judge", by_default), judges, f"{where}.judge", "judge")
         for name in ("interval", "initial_delay", "no_data_timeout", "baseline_window"):
             if name in given:
                 given[name] = duration(given[name], f"{where}.{name}")
@@ -227,6 +233,13 @@ def analysis_options(providers: Options) -> Options:
             "duration", "How long weights stay frozen while a provider does not answer, before the release goes back.", default="10m", aliases=("errorHold",)
         ),
     }
+
+
+def _left_to_us(given: Mapping[str, Any]) -> bool:
+    """Whether a built-in share of requests stands there without a word about what is good."""
+    said = {"success_condition", "failure_condition", "max_ratio", "max_delta", "judge"} & set(given)
+    ours = given.get("builtin") in ("conversion", "error_rate", "success_rate") and given.get("baseline", "stable") == "stable"
+    return ours and not said and not given["dry_run"]
 
 
 def _choice(value: Any, table: Options | None, where: str, kind: str) -> tuple[str, dict[str, Any]]:

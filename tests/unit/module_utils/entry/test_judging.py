@@ -115,6 +115,18 @@ def test_a_judge_by_name_or_with_its_options() -> None:
     assert one.judge_options["mde"] == 0.005
 
 
+def test_a_share_without_a_word_about_what_is_good_is_judged_by_evidence() -> None:
+    for builtin in ("error_rate", "success_rate"):
+        [one] = metrics({"name": "errors", "builtin": builtin})
+        assert (one.judge, one.judge_options, one.baseline) == ("sequential", {"mde": 0.01, "beta": 0.05}, "stable")
+    for said in ({"failure_condition": "result > 0.1"}, {"max_ratio": 2}, {"threshold_range": {"max": 0.1}}, {"dry_run": True}):
+        [one] = metrics({"name": "errors", "builtin": "error_rate", **said})
+        assert one.judge == ""
+    for other in ({"builtin": "latency"}, {"query": "q"}, {"builtin": "error_rate", "baseline": "before"}):
+        with pytest.raises(ConfigError, match="nothing says what a good value is"):
+            metrics({"name": "errors", **other})
+
+
 @pytest.mark.parametrize(
     ("judge", "words"),
     [

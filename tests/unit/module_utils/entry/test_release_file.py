@@ -241,7 +241,7 @@ BAD = [
     ({"rollout_analysis": {"provider": {"prom": {}}}}, "rollout_analysis.provider.prom"),
     (metric(name=None), "rollout_analysis.metrics[0]", "name is missing"),
     (metric(failure_condition="result >"), "metrics[0].failure_condition"),
-    (metric(failure_condition=None), "metrics[0]", "good value"),
+    (metric(failure_condition=None, builtin="request_rate"), "metrics[0]", "good value"),
     (metric(query="x"), "metrics[0]", "either query or builtin"),
     (metric(interval="0s"), "metrics[0]", "interval of 0"),
     (metric(count=3), "metrics[0]", "needs an interval"),
