@@ -45,13 +45,13 @@ def require() -> str:
 
 
 class Scraper:
-    """The server as a child process, its files in ``folder``."""
+    """The server as a child process, its files in ``folder``. ``jobs``: what it scrapes besides, as in its own configuration."""
 
-    def __init__(self, folder: Path, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, folder: Path, cluster: Cluster, namespace: str, *jobs: Mapping[str, Any]) -> None:
         program = require()
         folder.mkdir(parents=True, exist_ok=True)
         self._targets = Targets(folder / "pods.json", cluster, namespace)
-        (folder / "prometheus.yml").write_text(json.dumps(configuration(folder, cluster), indent=1), encoding="utf-8")
+        (folder / "prometheus.yml").write_text(json.dumps(configuration(folder, cluster, *jobs), indent=1), encoding="utf-8")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
@@ -137,7 +137,7 @@ def _target(pod: Mapping[str, Any]) -> dict[str, Any]:
     return {"targets": [f"{pod['status']['podIP']}:{container['ports'][0]['containerPort']}"], "labels": labels}
 
 
-def configuration(folder: Path, cluster: Cluster) -> dict[str, Any]:
+def configuration(folder: Path, cluster: Cluster, *jobs: Mapping[str, Any]) -> dict[str, Any]:
     """Prometheus' own configuration; what it needs to be let in is written to ``folder``."""
     view = json.loads(cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
     nodes = cluster.kubectl("get", "nodes", "-o", "name").split()
@@ -153,7 +153,7 @@ def configuration(folder: Path, cluster: Cluster) -> dict[str, Any]:
         "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": "container_.*", "action": "keep"}],
         **_access(folder, how, user),
     }  # fmt: skip
-    return {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [pods, kubelet]}
+    return {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [pods, kubelet, *jobs]}
 
 
 def _access(folder: Path, cluster: dict[str, Any], user: dict[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,11 @@ class Mesh:
             self.close()
             raise
 
+    @property
+    def job(self) -> dict[str, Any]:
+        """How Prometheus scrapes the Envoy."""
+        return {"job_name": "gateway", "metrics_path": "/stats/prometheus", "static_configs": [{"targets": [f"127.0.0.1:{self._admin}"]}]}
+
     def take_in(self, namespace: Namespace) -> None:
         """Have istiod look at the namespace."""
         self.cluster.kubectl("label", "namespace", namespace.name, f"{LABEL}={self.home.name}", "--overwrite")
@@ -169,6 +174,7 @@ def bootstrap(home: str, metadata: Mapping[str, Any], admin: int, ads: int) -> d
         "node": {"id": f"router~127.0.0.1~gw.{home}~{home}.svc.cluster.local", "cluster": f"gw.{home}", "metadata": dict(metadata)},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin}}},
         "stats_flush_interval": "1s",
+        "stats_config": {"stats_tags": [{"tag_name": "cluster_name", "regex": r"^cluster(\.(.+);)"}]},
         "dynamic_resources": {"ads_config": api, "lds_config": source, "cds_config": source},
         "static_resources": {"clusters": [{
             "name": "istiod", "type": "STATIC", "connect_timeout": "1s",

@@ -16,12 +16,15 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_errors import NoSuchResource
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import HTTPROUTES, Resource
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, NoData, Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Mirror, Routes, Window
+from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import EnvoyProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.routers import gateway_api
 from ansible_collections.progressive.delivery.tests.cluster.cluster import fetch, service, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.scraper import Scraper
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import free_port
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import GatewayShop, http_route
@@ -245,26 +248,48 @@ def test_the_documented_rights_are_enough(shop):
     router.release()
 
 
-def test_the_gateways_own_counters_judge_a_canary(shop):
-    """error_rate of each track from Envoy's counters, without any metrics server."""
-    router = shop.router()
-    router.write(split(50))
-    space = shop.namespace.name
-    clusters = {slot: f"outbound|80||shop-{slot}.{space}.svc.cluster.local" for slot in ("stable", "canary")}
-    provider = EnvoyProvider([EnvoyAdmin(shop.mesh.admin)], clusters)
+@pytest.fixture
+def failing(shop):
+    """Half of what the canary answers is an error, while half of all requests are its."""
+    shop.router().write(split(50))
     pods = [pod["status"]["podIP"] for pod in shop.namespace.list("pods", "color=green")]
+    for pod in pods:
+        assert fetch(f"http://{pod}:8080/admin?error_share=0.5", b"").status == 200
+    yield {slot: f"outbound|80||shop-{slot}.{shop.namespace.name}.svc.cluster.local" for slot in ("stable", "canary")}
+    for pod in pods:
+        assert fetch(f"http://{pod}:8080/admin?error_share=0", b"").status == 200
+
+
+def test_the_gateways_own_counters_tell_how_much_fails(shop, failing):
+    provider = EnvoyProvider([EnvoyAdmin(shop.mesh.admin)], failing)
+    provider.probe()
+    begin = time.time()
+    shop.requests(400)
+    looks = {slot: provider.query("", Window(slot, begin, time.time(), builtin="error_rate")).samples[0].points[0] for slot in failing}
+    assert looks["stable"].value == 0
+    assert looks["canary"].value == pytest.approx(0.5, abs=0.05)
+    assert looks["canary"].n > 100
+
+
+def test_prometheus_that_scrapes_the_gateway_tells_how_much_fails(shop, failing, cluster, tmp_path):
+    scraper = Scraper(tmp_path / "prometheus", cluster, shop.namespace.name, shop.mesh.job)
     try:
-        for pod in pods:
-            assert fetch(f"http://{pod}:8080/admin?error_share=0.5", b"").status == 200
-        provider.probe()
-        begin = time.time()
-        shop.requests(400)
-        answers = {slot: provider.query("", Window(slot, begin, time.time(), builtin="error_rate")).samples[0].points[0] for slot in clusters}
+        raw = {"url": scraper.url, "scrape_interval": "1s", "convention": "envoy",
+               "selectors": {slot: f'cluster_name="{name}"' for slot, name in failing.items()}}  # fmt: skip
+        provider = PrometheusProvider.from_options(validate(raw, PrometheusProvider.OPTIONS, "prometheus"), {})
+        with shop.users.load(shop.entry.port, 100):
+            looks = wait_until(lambda: counted(provider, 100), 30)
     finally:
-        for pod in pods:
-            fetch(f"http://{pod}:8080/admin?error_share=0", b"")
-    assert answers["stable"].value == 0
-    assert answers["canary"].value == pytest.approx(0.5, abs=0.05)
-    assert answers["canary"].n > 100
-    with pytest.raises((NoData, ConfigError)):
-        EnvoyProvider([EnvoyAdmin(shop.mesh.admin)], {"canary": "outbound|80||nothing"}).probe()
+        scraper.close()
+    assert looks["stable"].value == 0
+    assert looks["canary"].value == pytest.approx(0.5, abs=0.05)
+
+
+def counted(provider, requests):
+    """The error rate of both slots, once so many requests of each were counted."""
+    now = time.time()
+    try:
+        looks = {slot: provider.query("", Window(slot, now - 5, now, builtin="error_rate")).samples[0].points[0] for slot in ("stable", "canary")}
+    except DeliveryError:
+        return None  # nothing was scraped twice yet
+    return looks if min(look.n for look in looks.values()) > requests else None
