@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo on Kubernetes: real releases by the collection's own playbooks, on a real node, judged by a real Prometheus, with steady load.
+"""The demo on Kubernetes: real releases by the collection's own playbooks, on a real node, with steady load.
+
+A canary behind a Gateway (Istio's control plane and Envoy), judged by Prometheus; then blue-green by a Service's selector.
 
 ``run.py``         a good canary, a bad one, a blue-green switch and the way back; everything is ended, also the node if it was not there before
 ``run.py --keep``  waits at the end, with the commands that work on it meanwhile, until Ctrl-C
@@ -18,9 +20,10 @@ from functools import partial
 from pathlib import Path
 
 from ansible_collections.progressive.delivery.tests.cluster.build import Unbuildable
-from ansible_collections.progressive.delivery.tests.cluster.cluster import KubectlFailed, Namespace, connect, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import KubectlFailed, connect, wait_until
 from ansible_collections.progressive.delivery.tests.cluster.node import NodeError
 from ansible_collections.progressive.delivery.tests.cluster.scraper import Scraper, ScraperError, require
+from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import Mesh
 
 HERE = Path(__file__).resolve().parent
 LOAD = HERE.parent / "demo" / "load.py"
@@ -29,8 +32,8 @@ sys.path.insert(0, str(LOAD.parent))
 from proxy import end, spawn, write_json  # noqa: E402
 from show import Scene, Show, main  # noqa: E402
 
-USERS = {"shop": ("100", "1"), "web": ("50", "0.1")}
-"""Requests a second of each service, and the share of them on a connection of their own. A Service spreads connections, not requests."""
+USERS = {"shop": "150", "web": "50"}
+"""Requests a second of each service."""
 DEPLOYMENTS = ("shop-stable", "web-blue")
 
 
@@ -38,7 +41,7 @@ class Demo(Show):
     """A namespace of a Kubernetes node with two services, the users of both, and a Prometheus."""
 
     SCENES = (
-        Scene("1. A good release: canary 20, 50, 100 %", "rollout", "2", "promoted"),
+        Scene("1. A good release: canary 5, 20, 50, 100 %", "rollout", "2", "promoted"),
         Scene("2. A bad one: 10 % of its requests fail", "rollout", "bad", "rolled_back"),
         Scene("3. Blue-green: one switch", "blue_green", "2", "promoted", "web"),
         Scene("   and back", "rollback", "2", "rolled_back", "web"),
@@ -54,7 +57,10 @@ class Demo(Show):
             require()
             cluster = self._ends.enter_context(connect())
             namespace = self._ends.enter_context(cluster.namespace(self.directory, "demo"))
+            mesh = Mesh(self.directory / "mesh", cluster, namespace)
+            self._ends.callback(mesh.close)
             namespace.apply((HERE / "objects.yml").read_text())
+            entry = mesh.entry("public")
             for name in DEPLOYMENTS:
                 namespace.available(name)
             scraper = Scraper(self.directory / "prometheus", cluster, namespace.name)
@@ -62,12 +68,15 @@ class Demo(Show):
             raise SystemExit(str(error)) from None
         self._ends.callback(scraper.close)
         write_json(self.variables, {"demo_kubeconfig": str(cluster.kubeconfig), "demo_namespace": namespace.name, "demo_prometheus": scraper.url,
-                                    "demo_reports": str(self.reports)})  # fmt: skip
-        for service in USERS:
-            self._use(service, namespace)
+                                    "demo_envoy": mesh.admin, "demo_reports": str(self.reports)})  # fmt: skip
+        web = namespace.get("service", "web")
+        assert web
+        for service, url in {"shop": entry.url, "web": f"http://{web['spec']['clusterIP']}"}.items():
+            self._use(service, url)
             wait_until(partial(scraper.value, f'sum(rate(http_requests_total{{pod=~"{service}-.+"}}[5s]))'), 30, lambda: "requests in Prometheus")
-        rates = " and ".join(f"{rate} of {service}" for service, (rate, _new) in USERS.items())
-        return f"A real Kubernetes node, namespace {namespace.name}, Prometheus at {scraper.url}, requests a second without retries: {rates}."
+        rates = " and ".join(f"{rate} to {service}" for service, rate in USERS.items())
+        return (f"A real Kubernetes node, namespace {namespace.name}, Istio's gateway at {entry.url}, Prometheus at {scraper.url},\n"
+                f"{rates} requests a second without retries.")
 
     def stop(self) -> None:
         self._ends.close()
@@ -93,13 +102,11 @@ class Demo(Show):
             "less docs/tutorial-kubernetes.md               the same on your own cluster, in five minutes",
         ]
 
-    def _use(self, service: str, namespace: Namespace) -> None:
+    def _use(self, service: str, url: str) -> None:
         """Users of a service, until the demo ends."""
-        found = namespace.get("service", service)
-        url, log = f"http://{(found or {})['spec']['clusterIP']}/", self.load_log(service)
-        rate, new = USERS[service]
+        log = self.load_log(service)
         self._ends.callback(partial(end, self.directory, f"load-{service}"))
-        spawn(self.directory, f"load-{service}", [sys.executable, str(LOAD), url, str(log), "--rate", rate, "--new-connections", new])
+        spawn(self.directory, f"load-{service}", [sys.executable, str(LOAD), f"{url}/", str(log), "--rate", USERS[service]])
         wait_until(lambda: log.exists() and log.stat().st_size, 20, lambda: (self.directory / f"load-{service}.log").read_text()[-300:])
 
 
