@@ -21,8 +21,9 @@ from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import M
 TRACK = {version: slot for slot, version in VERSIONS.items()}
 
 
-def http_route(name: str, parent: dict[str, str], *, canary: int = 0, **spec: Any) -> dict[str, Any]:
-    refs = [{"name": "shop-stable", "port": 80, "weight": 100 - canary}, {"name": "shop-canary", "port": 80, "weight": canary}]
+def http_route(name: str, parent: dict[str, str], *, services: tuple[str, str] = ("shop-stable", "shop-canary"), **spec: Any) -> dict[str, Any]:
+    """Everything on the first of the Services."""
+    refs = [{"name": each, "port": 80, "weight": weight} for each, weight in zip(services, (100, 0), strict=True)]
     return {"apiVersion": HTTPROUTES.api, "kind": "HTTPRoute", "metadata": {"name": name},
             "spec": {"parentRefs": [parent], "rules": [{"backendRefs": refs, "timeouts": {"request": "10s"}}], **spec}}  # fmt: skip
 

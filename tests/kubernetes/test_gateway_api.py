@@ -27,7 +27,9 @@ from ansible_collections.progressive.delivery.tests.cluster.cluster import fetch
 from ansible_collections.progressive.delivery.tests.cluster.scraper import Scraper
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import free_port
+from ansible_collections.progressive.delivery.tests.kubernetes import release_rig
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import GatewayShop, http_route
+from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import COLORS
 
 ELSEWHERE = {
     "test_a_plane_that_does_not_answer_is_unavailable",  # the client's own tests have servers that are silent
@@ -235,6 +237,26 @@ def test_the_preview_leads_to_the_slot_without_traffic(shop):
         wait_until(lambda canary=canary: router.observe(split(canary)).applied, 10, lambda canary=canary: router.observe(split(canary)).why)
         assert shop.tracks(20, **ask) == {there: 20}
         assert shop.tracks(20) == {"canary" if canary else "stable": 20}
+
+
+def test_blue_green_switches_requests_and_goes_back(namespace, mesh):
+    mesh.take_in(namespace)
+    entry = mesh.entry(namespace.name)
+    made = release_rig.Shop(namespace, rollout_router={"gateway_api": {"http_route": "shop", "preview": "preview"}}, rollout_strategy="blue_green")
+    namespace.apply(*(service(f"shop-{color}", {"color": color}) for color in COLORS.values()))
+    for name, hosts in (("shop", {}), ("preview", {"hostnames": ["preview.shop.example"]})):
+        namespace.apply(http_route(name, entry.parent, services=("shop-blue", "shop-green"), **hosts))
+
+    def version(**headers):
+        return fetch(entry.url, headers=headers).headers.get("x-app-version")
+
+    wait_until(lambda: version() == "1", 30)
+    done = made.run("rollout", "2", rollout_steps=[{"gate": {"name": "look"}}])
+    assert (done["outcome"], version(), version(Host="preview.shop.example")) == ("paused", "1", "2")
+    done = made.run("promote", "2", rollout_steps=[{"gate": {"name": "look"}}])
+    assert (done["outcome"], version()) == ("promoted", "2")
+    assert made.run("rollback")["outcome"] == "rolled_back"
+    wait_until(lambda: version() == "1", 10)
 
 
 def test_the_documented_rights_are_enough(shop):
