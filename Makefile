@@ -4,7 +4,7 @@ RUN := $(PYTHON) tests/tools/run.py
 NODE := $(PYTHON) -m ansible_collections.progressive.delivery.tests.cluster.node
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-kubernetes test test-unit lint sanity docs bench cluster cluster-down lock clean
+.PHONY: help venv demo demo-kubernetes test test-unit lint sanity docs bench bench-analysis cluster cluster-down lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ docs: venv  ## the documentation site, in build/docs
 
 bench: venv  ## how fast it is, beside its peers
 	@$(PYTHON) tests/bench/run.py $(ARGS)
+
+bench-analysis: venv  ## how often the judges are wrong, how fast they are right
+	@$(PYTHON) tests/bench/analysis.py $(ARGS)
 
 cluster: venv  ## a Kubernetes node on this machine, for the tests and for you (root; see tests/cluster)
 	@$(NODE) up

@@ -33,10 +33,10 @@ from .model import Phase, Series, Verdict
 from .options import Option, Options
 from .units import show_duration, show_percent
 
-RATIOS = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 25.0, 100.0, 1000.0)
+RATIOS = (1.02, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 25.0, 100.0, 1000.0)
 """How many times worse the candidate might be, beyond what is allowed: a wide net, since nobody knows beforehand. Equal weights."""
-NEIGHBOURS = 3.0
-"""Of the ratios about so many speak for a regression together: found by simulation, and only for how much evidence is planned."""
+NEIGHBOURS = 1.5
+"""About so many of the ratios speak for a regression together: found by simulation, and only for how much evidence is planned."""
 BUDGET = 0.01
 """Chance that a release without any regression is taken back by its sequential metrics, all of them and all looks together."""
 REPEATS = 0.1
@@ -126,7 +126,9 @@ class SequentialJudge:
             if finding.share < base + self.mde:
                 return Phase.SUCCESSFUL, f"as many requests as planned, and {_points(self.mde)} points more would have shown ({excess})"
             return Phase.RUNNING, f"cannot tell yet, {excess}: the difference matters and is not proven"
-        more = max(1, (finding.needed or 0) - total.requests)
+        if finding.needed is None:
+            return Phase.RUNNING, f"cannot tell, {excess}: {_points(self.mde)} points are too few to be seen at this share, raise mde"
+        more = finding.needed - total.requests
         return Phase.RUNNING, f"cannot tell yet, {excess}: needs {more:,} more requests{_time(more, total)}"
 
 
@@ -238,17 +240,16 @@ def planned(share: float, part: float, mde: float, *, allowed: float = 1.0, alph
     request; it must have crossed the border in all but ``beta`` of the runs.
     """
     worse = min(1.0, allowed * share + mde)
-    ratio = worse / (allowed * share)
     base = share * (1 - part) / part  # stable's bad requests for each request of the candidate
-    step = math.log1p(part * (allowed * ratio - 1)) - math.log1p(part * (allowed - 1))
-    mean = worse * math.log(ratio) - (worse + base) * step
-    if mean <= 0:
-        return None
-    variance = worse * (math.log(ratio) - step) ** 2 + base * step**2
-    border = math.log(len(RATIOS) / NEIGHBOURS / alpha)
-    sigma = -_quantile(beta) * math.sqrt(variance)
-    root = (sigma + math.sqrt(sigma**2 + 4 * mean * border)) / (2 * mean)
-    return math.ceil(root**2)
+    border, z = math.log(len(RATIOS) / NEIGHBOURS / alpha), -_quantile(beta)
+    found = []
+    for ratio in RATIOS:
+        step = math.log1p(part * (allowed * ratio - 1)) - math.log1p(part * (allowed - 1))
+        mean = worse * math.log(ratio) - (worse + base) * step
+        if mean > 0:
+            sigma = z * math.sqrt(worse * (math.log(ratio) - step) ** 2 + base * step**2)
+            found.append((sigma + math.sqrt(sigma**2 + 4 * mean * border)) / (2 * mean))
+    return math.ceil(min(found) ** 2) if found else None
 
 
 def spend(alpha: float, bake: int, bakes: int) -> float:

@@ -246,3 +246,23 @@ def test_what_it_says_it_needs_is_what_it_takes() -> None:
         end = next(end for end in range(60, 200, 2) if judge.judge(metric(), *as_series(blocks[:end])).phase is not Phase.RUNNING)
         off.append(50 * end / said)
     assert sum(0.8 <= each <= 1.2 for each in off) >= 0.85 * len(off)
+
+
+@pytest.mark.parametrize(("base_share", "own", "base"), [(0.001, 100, 900), (0.01, 300, 2700), (0.05, 2000, 2000)])
+def test_a_regression_that_matters_is_rarely_let_pass(base_share, own, base) -> None:
+    """At the planned evidence, of 200 runs 10 may pass at a beta of 5 %; 18 or more have a chance below 1 in 100."""
+    rng = random.Random(6)
+    need = planned(base_share, own / (own + base), 0.01, alpha=0.01, beta=0.05)
+    assert need is not None
+    passed = 0
+    for _run in range(RUNS):
+        blocks = looks(rng, -(-need // own), own, base, base_share + 0.01, base_share)
+        total = sum(block.bad for block in blocks) / sum(block.requests for block in blocks)
+        base_total = sum(block.base_bad for block in blocks) / sum(block.base_requests for block in blocks)
+        passed += always_valid_p(blocks) > 0.01 and total < base_total + 0.01
+    assert passed <= 17
+
+
+def test_a_difference_that_cannot_be_seen_is_said() -> None:
+    found = verdict((5000, 10000, 5000, 10000, 100.0), mde=0.0001)
+    assert found.phase is Phase.RUNNING and "too few to be seen at this share, raise mde" in found.reason
