@@ -101,11 +101,19 @@ def merge_patch(before: Manifest, after: Manifest) -> dict[str, Any]:
 
 def changed_by(manifest: Manifest, *path: str) -> str:
     """`` (last changed by kubectl-edit at 2026-01-02T03:04:05Z)`` where somebody else wrote the field last, else nothing."""
+    last = _last_writer(manifest, path)
+    return f" (last changed by {last.get('manager')} at {last.get('time')})" if last else ""
+
+
+def writer_of(manifest: Manifest, *path: str) -> str:
+    """The field manager who wrote the field last, where that was not us."""
+    return str(_last_writer(manifest, path).get("manager") or "")
+
+
+def _last_writer(manifest: Manifest, path: tuple[str, ...]) -> Manifest:
     writers = [entry for entry in manifest["metadata"].get("managedFields") or () if _holds(entry.get("fieldsV1") or {}, path)]
-    last = max(writers, key=lambda entry: str(entry.get("time", "")), default=None)
-    if last is None or last.get("manager") == MANAGER:
-        return ""
-    return f" (last changed by {last.get('manager')} at {last.get('time')})"
+    last: Manifest = max(writers, key=lambda entry: str(entry.get("time", "")), default={})
+    return {} if last.get("manager") == MANAGER else last
 
 
 def _holds(fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:

@@ -84,7 +84,9 @@ def advance(record: Record, seen: Seen | None, now: str) -> tuple[Record, Decisi
         record = replace(record, slots=_slots_without(record, step))
     if seen.result in STOPS:
         # While going back, why it went back stays the reason.
-        record = replace(record, outcome=STOPS[seen.result], reason=record.reason if record.back else seen.reason)
+        stays = record.back and seen.result is not Result.HELD
+        reason = record.reason if stays else shortened("; ".join(filter(None, [record.reason if record.back else "", seen.reason])))
+        record = replace(record, outcome=STOPS[seen.result], reason=reason)
     elif seen.result is Result.DONE:
         record = _done(record, now)
     elif record.back and seen.result is not Result.FAILED:

@@ -116,7 +116,8 @@ class Observation:
     """What the data plane says now. ``requests`` and ``failed`` are counters per track since the plane started.
 
     ``epoch`` changes when the plane restarted, so that a counter that began again is not taken for a small one.
-    ``applied`` is whether every load balancer confirms the wanted routes; ``why`` says what is missing.
+    ``applied`` is whether every load balancer confirms the wanted routes; ``why`` says what is missing. ``standing``: what was written still stands,
+    the plane only has to follow, so that to write it again would help nobody. ``by`` is who else wrote it last, where that can be known.
     """
 
     applied: bool
@@ -125,16 +126,19 @@ class Observation:
     failed: Mapping[str, int] = field(default_factory=dict)
     members: Mapping[str, MemberView] = field(default_factory=dict)
     epoch: str = ""
+    standing: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True)
 class Settlement:
-    """Whether the data plane does what the control plane says. ``measured`` is percent per track over ``requests``."""
+    """Whether the data plane does what the control plane says. ``measured`` is percent per track over ``requests``; ``by``: who else writes it."""
 
     settled: bool
     why: str
     measured: Optional[Mapping[str, Fraction]] = None
     requests: int = 0
+    by: str = ""
 
 
 @dataclass(frozen=True)

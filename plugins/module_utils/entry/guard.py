@@ -8,12 +8,22 @@ from __future__ import annotations
 from typing import Optional
 
 from ..core.codec import encode
-from ..core.errors import Unavailable
+from ..core.errors import ConfigError, Unavailable
+from ..core.model import Routes
 from ..core.ports import Clock, TrafficRouter
+from . import build
 from .run import Run
 
 EVERY = 5.0
 """Seconds between two looks at the routes."""
+
+
+def read_or(router: TrafficRouter, other: Routes) -> Routes:
+    """The live routes; ``other`` where somebody made of them what nobody can read, which is no reason not to write them anew."""
+    try:
+        return router.read()
+    except ConfigError:
+        return other
 
 
 class Guard:
@@ -41,7 +51,7 @@ class Guard:
         try:
             seen = self._router.observe(want)
             restarted, self._epoch = bool(self._epoch) and seen.epoch != self._epoch, seen.epoch
-            if seen.applied:
+            if seen.applied or seen.standing:
                 return None
             if not restarted:
                 self._reverts += 1
@@ -49,12 +59,12 @@ class Guard:
                     self.dispute = f"somebody else changes the traffic of this release: {seen.why}"
                     return self.dispute
             self._current.session.check()
-            before = self._router.read()
+            before = read_or(self._router, want)
             self._router.write(want)
         except Unavailable:
             return None
-        self._current.event("write", step=self._current.index, target=next(iter(self._current.spec["router"])), before=encode(before), after=encode(want),
-                            fence=self._current.session.fence)
+        self._current.event("write", step=self._current.index, target=build.written(self._router, self._current.spec["router"]),
+                            before=encode(before), after=encode(want), fence=self._current.session.fence)
         why = "it restarted" if restarted else seen.why
-        self._current.context.say(f"{self._current.label}: the load balancer had lost the routes ({why}); put back")
+        self._current.context.say(f"{self._current.label}: traffic was not as written any more ({why}); put back")
         return None

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, ClassVar, Optional
 
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, change, changed_by, fence_of, found, rehearsed
+from ..clients.kube_edit import Manifest, change, changed_by, fence_of, found, rehearsed, writer_of
 from ..clients.kube_resources import DAEMONSETS, HPAS, SERVICES
 from ..clients.kube_slots import SLOTS, Slots, ready_endpoints, written
 from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
@@ -42,6 +42,7 @@ class ReplicaRatioRouter:
         self.kube = kube
         self.slots = slots
         self.service = service
+        self.objects = tuple(f"{slots.resource.kind.lower()}/{name}" for name in slots.names.values())
         self.marker: Optional[Marker] = None
 
     @classmethod
@@ -90,14 +91,15 @@ class ReplicaRatioRouter:
         for track, manifest in live.items():
             if replicas(manifest) != pods[track]:
                 by = changed_by(manifest, "spec", "replicas")
-                return Observation(False, f"{self.slots.names[track]} is scaled to {replicas(manifest)} instead of {pods[track]}{by}")
+                return Observation(False, f"{self.slots.names[track]} is scaled to {replicas(manifest)} instead of {pods[track]}{by}",
+                                   by=writer_of(manifest, "spec", "replicas"))
             if ready(manifest) != pods[track]:
-                return Observation(False, f"{track} has {ready(manifest)} ready Pods instead of {pods[track]}")
+                return Observation(False, f"{track} has {ready(manifest)} ready Pods instead of {pods[track]}", standing=True)
         total = sum(pods.values())
         if self.service and total:
             endpoints = len(ready_endpoints(self.kube, self.service, self.slots.namespace))
             if endpoints != total:
-                return Observation(False, f"Service {self.service} has {endpoints} ready endpoints instead of {total}")
+                return Observation(False, f"Service {self.service} has {endpoints} ready endpoints instead of {total}", standing=True)
         return Observation(True, f"canary has {pods[CANARY]} of {total} Pods: {show_percent(ratio(pods)[CANARY])}")
 
     def release(self) -> None:

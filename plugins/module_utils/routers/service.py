@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, ClassVar, Optional, Union
 
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, rehearsed
+from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, rehearsed, writer_of
 from ..clients.kube_resources import SERVICES
 from ..clients.kube_slots import SLOTS, Labels, Slots, pods_of, ready_endpoints, ready_pods, written
 from ..core.errors import ConfigError, Unsupported
@@ -89,8 +89,18 @@ class ServiceRouter:
 
     def observe(self, want: Routes) -> Observation:
         """Applied when the selectors are as wanted, and the endpoints are the ready Pods of the wanted slot and no others."""
-        why = self._missing(want)
-        return Observation(applied=not why, why=why)
+        selectors = self.selectors()
+        pods: Labels = {}
+        for service, routes in self._aims(want):
+            # The first look takes the server's answer to the write; later ones ask again.
+            manifest = self._written.pop(service, None) or found(self.kube, SERVICES, service)
+            wanted = edit(manifest, routes, selectors)
+            if wanted != manifest:
+                live, by = written(manifest["spec"]["selector"]), changed_by(manifest, "spec", "selector")
+                return Observation(False, f"the selector of Service {service} is {live}{by}", by=writer_of(manifest, "spec", "selector"))
+            pods = pods or wanted["spec"]["selector"]
+        why = self._endpoints_missing(wanted_slot(want), pods)
+        return Observation(applied=not why, why=why, standing=True)
 
     def release(self) -> None:
         """Nothing here was made by a release."""
@@ -126,20 +136,6 @@ class ServiceRouter:
         """Each Service with what it shall do."""
         turned = Routes({STABLE: want.weight(CANARY), CANARY: want.weight(STABLE)})
         return [(self.name, want), *([(self.preview, turned)] if self.preview else [])]
-
-    def _missing(self, want: Routes) -> str:
-        """What of ``want`` is not in force; empty when all of it is."""
-        selectors = self.selectors()
-        pods: Labels = {}
-        for service, routes in self._aims(want):
-            # The first look takes the server's answer to the write; later ones ask again.
-            manifest = self._written.pop(service, None) or found(self.kube, SERVICES, service)
-            wanted = edit(manifest, routes, selectors)
-            if wanted != manifest:
-                live = written(manifest["spec"]["selector"])
-                return f"the selector of Service {service} is {live}{changed_by(manifest, 'spec', 'selector')}"
-            pods = pods or wanted["spec"]["selector"]
-        return self._endpoints_missing(wanted_slot(want), pods)
 
     def _endpoints_missing(self, slot: str, labels: Labels) -> str:
         live = ready_endpoints(self.kube, self.name)

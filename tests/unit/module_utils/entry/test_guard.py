@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
-from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Routes
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Observation, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.guard import EVERY, Guard
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.memory import MemoryRouter
 
@@ -72,6 +73,26 @@ def test_a_restart_is_put_back_as_often_as_it_happens(bench: Bench) -> None:
         assert bench.look() is None
         assert bench.live().weights == WANT.weights
     assert len(bench.said) == 3 and "it restarted" in bench.said[0]
+
+
+def test_what_stands_and_is_only_not_followed_yet_is_nobodys_doing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Pod of the new version restarts during a bake: the endpoints are fewer for a moment, again and again."""
+    monkeypatch.setattr(bench.router, "observe", lambda want: Observation(False, "1 of 2 Pods ready", standing=True))
+    for _time in range(3):
+        assert bench.look() is None
+    assert (bench.said, bench.events, bench.guard.dispute) == ([], [], "")
+
+
+def test_routes_that_nobody_can_read_are_put_back_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable() -> Routes:
+        raise ConfigError("the selector means neither slot")
+
+    bench.look()
+    bench.router.write(OTHER)
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.router, "read", unreadable)
+        assert bench.look() is None
+    assert bench.live().weights == WANT.weights
 
 
 def test_a_silent_load_balancer_is_looked_at_again_later(bench: Bench) -> None:
