@@ -18,6 +18,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.plan imp
 from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.compile import compile_plan
 from ansible_collections.progressive.delivery.plugins.module_utils.entry import build, release_file
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog import WORKLOADS
+from ansible_collections.progressive.delivery.tests.cluster import pki
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EXAMPLES = CHECKOUT / "examples"
@@ -34,7 +35,7 @@ def groups() -> dict[str, list[str]]:
 
 def variables(text: str) -> Any:
     """A YAML text with every template replaced, as if it were templated already."""
-    return yaml.safe_load(TEMPLATE.sub("241", text))
+    return yaml.safe_load(TEMPLATE.sub(lambda found: "http://127.0.0.1:241" if re.search("prometheus|envoy", found[0]) else "241", text))
 
 
 def fences(path: Path) -> Iterator[tuple[str, str]]:
@@ -53,8 +54,17 @@ def release_files() -> Iterator[tuple[str, str]]:
         yield from ((place, text) for place, text in fences(guide) if "rollout_name:" in text)
 
 
-def compiled(given: Mapping[str, Any], folders: list[Path]) -> tuple[Plan, list[Metric]]:
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> Path:
+    """A cluster that nobody asks anything."""
+    return pki.kubeconfig(tmp_path / "kubeconfig", "https://127.0.0.1:1", {}, {"token": "none"})
+
+
+def compiled(given: Mapping[str, Any], folders: list[Path], kubeconfig: Path) -> tuple[Plan, list[Metric]]:
     """Plan and metrics of a release file, as the module ``plan`` makes them."""
+    if "rollout_kubernetes" in given:
+        where = {name: value for name, value in given["rollout_kubernetes"].items() if name == "namespace"}
+        given = {**given, "rollout_kubernetes": {**where, "kubeconfig": str(kubeconfig)}}
     spec = release_file.located(release_file.read(given), [str(folder) for folder in folders])
     [(kind, options)] = spec["workload"].items()
     hosts = WORKLOADS[kind].slots(options, groups())
@@ -62,15 +72,17 @@ def compiled(given: Mapping[str, Any], folders: list[Path]) -> tuple[Plan, list[
     metrics = build.metrics(spec.get("analysis"))
     if metrics:
         build.provider(spec["analysis"]["provider"], hosts)
-    previous = spec.get("previous_version") or ""
+    by_hosts = build.by_hosts(spec)
+    previous = spec.get("previous_version") or ("" if by_hosts else "240")
     first = previous == "none"
-    made = build.brief(spec, hosts, live="stable", previous="" if first else previous, first=first, by_hosts=True, capabilities=capabilities)
+    made = build.brief(spec, hosts, live="stable", previous="" if first else previous, first=first, by_hosts=by_hosts,
+                       replicas=None if by_hosts else {"stable": 2, "canary": 0}, capabilities=capabilities)
     return compile_plan(made), metrics
 
 
 @pytest.mark.parametrize(("place", "text"), list(release_files()), ids=lambda value: value if "\n" not in str(value) else "")
-def test_release_files_compile(place: str, text: str) -> None:
-    plan, metrics = compiled(variables(text), [EXAMPLES / "pool"])
+def test_release_files_compile(place: str, text: str, kubeconfig: Path) -> None:
+    plan, metrics = compiled(variables(text), [EXAMPLES / "pool"], kubeconfig)
     assert plan.steps[-1].kind is not Kind.DEPLOY
     for metric in metrics:
         for step in plan.steps:
