@@ -14,7 +14,7 @@ from ..core.metric import Metric
 from ..core.model import CANARY, STABLE, Capability, Condition, MatchRoute, Mirror
 from ..core.options import one_key
 from ..core.plan import GateSpec, HookSpec, Kind, Step
-from ..core.ports import Judge, ManagedWorkload, MetricProvider, StateStore, TrafficRouter
+from ..core.ports import Addressed, Judge, ManagedWorkload, MetricProvider, StateStore, TrafficRouter
 from ..core.presets import with_preset
 from ..core.rollout import Update
 from ..core.sequential import BUDGET, shares, spend
@@ -35,6 +35,11 @@ def router(options: Mapping[str, Any], tracks: Tracks, context: Context) -> Traf
     if context.routers is not None:
         return context.routers(options, tracks)
     return local_router(options, tracks)
+
+
+def written(router: TrafficRouter, options: Mapping[str, Any]) -> str:
+    """What a router of ``{kind: options}`` writes, in the journal's words: its objects where it names them, else its kind."""
+    return ", ".join(router.objects) if isinstance(router, Addressed) else next(iter(options))
 
 
 def local_router(options: Mapping[str, Any], tracks: Tracks) -> TrafficRouter:
@@ -67,7 +72,7 @@ def by_hosts(spec: Mapping[str, Any]) -> bool:
 def workload(spec: Mapping[str, Any]) -> ManagedWorkload:
     """The workload of a release that is changed through an API."""
     [(kind, options)] = spec["workload"].items()
-    made: ManagedWorkload = WORKLOADS[kind].from_options(options, spec["version"], _update(spec))
+    made: ManagedWorkload = WORKLOADS[kind].from_options(options, spec["version"], _update(spec), back=bool(spec.get("returning")))
     return made
 
 
@@ -75,7 +80,7 @@ def _update(spec: Mapping[str, Any]) -> Optional[Update]:
     """How the controller shall replace pods; None leaves it as the object says."""
     if spec.get("strategy") == "recreate":
         return Update(recreate=True)
-    if spec.get("strategy") != "rolling":
+    if spec.get("strategy") != "rolling" or spec.get("as_it_is"):
         return None
     options = spec.get("rolling") or {}
     return Update.from_preset(options.get("preset", "balanced"), options.get("max_unavailable"), options.get("max_surge"))
@@ -130,6 +135,7 @@ def brief(spec: Mapping[str, Any], hosts: Tracks, *, live: str, previous: str, f
     return Brief(
         strategy=strategy, version=spec["version"], home=hosts, live=live, previous=previous, first=first, present=present, capabilities=capabilities,
         resolution=resolution, routed=bool(spec.get("router")), by_hosts=by_hosts, steps=step_specs(spec), options=_strategy_options(spec, strategy),
+        revision=spec.get("revision") or "", ask=spec.get("purpose") == "rollback" and spec.get("rollback_safe", False),
         replicas=replicas or {}, called=_called(spec) if not by_hosts else {},
         hooks={point: tuple(hook(item, f"rollout_hooks.{point}[{index}]") for index, item in enumerate(items))
                for point, items in (spec.get("hooks") or {}).items()},

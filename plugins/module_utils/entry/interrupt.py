@@ -11,6 +11,7 @@ from ..core.advance import Result, Seen
 from ..core.codec import encode
 from ..core.errors import DeliveryError
 from ..core.plan import TRAFFIC, Kind
+from . import build
 from .context import Context
 from .finish import close
 from .run import Run
@@ -39,10 +40,11 @@ def interrupt(current: Run, context: Context) -> dict[str, Any]:
 def _written(current: Run, context: Context) -> bool:
     """Whether the load balancer took the step's routes. If it did not, ``resume`` finds the rest."""
     spec, before, want = current.spec["router"], current.routes, current.target
+    router = current.router()
     try:
-        current.router().write(want)
+        router.write(want)
     except DeliveryError as error:
         context.say(f"{current.label}: {error}")
         return False
-    current.event("write", step=current.index, target=next(iter(spec)), before=encode(before), after=encode(want), fence=current.session.fence)
+    current.event("write", step=current.index, target=build.written(router, spec), before=encode(before), after=encode(want), fence=current.session.fence)
     return True

@@ -23,6 +23,7 @@ from ...core.units import duration, percent, show_duration, show_percent
 from .. import build
 from ..catalog import ROUTERS, family
 from ..context import Context
+from ..guard import read_or
 from ..run import RELEASE_OPTION, Run, for_step, seen
 
 ROUTER: Options = {
@@ -150,13 +151,13 @@ def _carry_out(current: Run, context: Context) -> dict[str, Any]:
     measure = spec.get("measure") or {}
     limits = Limits(duration(spec["propagation_timeout"]), duration(spec["drain_timeout"]), percent(measure.get("tolerance", 2)),
                     int(measure.get("min_requests", 200)))
-    before = router.read()
+    before = read_or(router, current.routes) if current.record.back else router.read()
     _receivers_answer(router, want, limits, current, context)
     _receivers_up(router, current.routes, want, limits, current, context)
     begun = context.clock.now()
     router.write(want)
     seconds = context.clock.now() - begun
-    current.event("write", step=current.index, target=next(iter(spec["router"])), before=encode(before), after=encode(want),
+    current.event("write", step=current.index, target=build.written(router, spec["router"]), before=encode(before), after=encode(want),
                   fence=current.session.fence, seconds=round(seconds, 4))
     moved = before.weights != want.weights
     settlement = _settled(router, want, limits, context, measure=moved and Capability.MEASURE in router.capabilities, current=current)
@@ -169,9 +170,11 @@ def _carry_out(current: Run, context: Context) -> dict[str, Any]:
     if step.kind is Kind.JOIN:
         _receivers_up(router, want, want, limits, current, context, only=set(step.hosts))
     result = Result.DONE if settlement.settled else Result.FAILED
+    if result is Result.FAILED and settlement.by and current.record.back:
+        result = Result.HELD  # nobody else's release is to be fought over; to go back needs the other to let go first
     return {"changed": before != want, "before": encode(before), "after": encode(want), "measured": encode(settlement.measured),
             "requests": settlement.requests, "diff": {"before": encode(before), "after": encode(want)},
-            "seen": seen(current, result, settlement.why if result is Result.FAILED else "")}
+            "seen": seen(current, result, settlement.why if result is not Result.DONE else "")}
 
 
 def _drain_for_release(router: TrafficRouter, want: Routes, limits: Limits, current: Run, context: Context) -> None:
@@ -237,7 +240,7 @@ def _settled(router: TrafficRouter, want: Routes, limits: Limits, context: Conte
         context.clock.sleep(LOOK_EVERY / 2)
         first = router.observe(want)
     if not first.applied:
-        return Settlement(False, f"not confirmed after {show_duration(limits.propagation)}: {first.why}")
+        return Settlement(False, f"not confirmed after {show_duration(limits.propagation)}: {first.why}", by=first.by)
     if not measure:
         return Settlement(True, first.why)
     best = Settlement(True, "no requests seen", None, 0)

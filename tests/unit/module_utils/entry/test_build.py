@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -88,3 +89,8 @@ def test_the_plan_makes_shares_that_its_router_can_hold(tmp_path: Path, monkeypa
     monkeypatch.setitem(GROUPS, "green", ["c1"])
     service = Service(tmp_path)
     assert [row["weight"] for row in service.plan("rollout", "2")["rows"] if row["kind"] == "weight"] == [5, 20, 33.33, 50, 66.66, 100]
+
+
+def test_the_journal_names_the_objects_that_a_router_writes() -> None:
+    assert build.written(SimpleNamespace(objects=("service/shop", "service/shop-preview")), {"service": {}}) == "service/shop, service/shop-preview"
+    assert build.written(SimpleNamespace(), {"haproxy": {}}) == "haproxy"
