@@ -20,7 +20,7 @@ from typing import Any, Optional
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import SystemClock
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
-from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, SERVICES
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError, Interrupted
 from ansible_collections.progressive.delivery.plugins.module_utils.core.record import Record
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
@@ -60,6 +60,14 @@ class Shop:
             "rollout_lease": {"ttl": "5s"}, "rollout_report": {"directory": str(space.folder / "reports")}, **file}  # fmt: skip
         if not ratio:
             del self.file["rollout_canary"]
+
+    @classmethod
+    def of_namespace(cls, other: Shop) -> Shop:
+        """The same shop, reached by another way than the first one's releases: straight."""
+        made = cls.__new__(cls)
+        made.__dict__.update(other.__dict__, said=[], cancelled=threading.Event())
+        made.file = {**other.file, "rollout_kubernetes": {**other.file["rollout_kubernetes"], "kubeconfig": str(other.space.cluster.kubeconfig)}}
+        return made
 
     def context(self) -> Context:
         return Context(SystemClock(self.cancelled.is_set), self.said.append, who="ann")
@@ -127,7 +135,7 @@ class Shop:
     @property
     def color(self) -> str:
         """Where the Service leads."""
-        found = self.space.get("service", "shop")
+        found = self.kube.get(SERVICES, "shop")
         assert found
         return str(found["spec"]["selector"].get("color", "both"))
 

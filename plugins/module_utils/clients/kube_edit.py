@@ -112,7 +112,8 @@ def writer_of(manifest: Manifest, *path: str) -> str:
 
 def _last_writer(manifest: Manifest, path: tuple[str, ...]) -> Manifest:
     writers = [entry for entry in manifest["metadata"].get("managedFields") or () if _holds(entry.get("fieldsV1") or {}, path)]
-    last: Manifest = max(writers, key=lambda entry: str(entry.get("time", "")), default={})
+    # Times are whole seconds: of two writers in one, it is the other who undid what we wrote.
+    last: Manifest = max(writers, key=lambda entry: (str(entry.get("time", "")), entry.get("manager") != MANAGER), default={})
     return {} if last.get("manager") == MANAGER else last
 
 
