@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 
-from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Member, MemberView, Observation, Routes
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Member, MemberView, Observation, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import difference, drained, settle
 
 
@@ -53,6 +53,22 @@ def test_few_requests_are_settled_by_the_read_back_and_said_so():
     assert (found.requests, found.measured) == (100, {"stable": 60, "canary": 40})
     assert settle(split(5), look(), look()).requests == 0
     assert settle(split(5), Observation(True), Observation(True)).settled
+
+
+TESTERS = MatchRoute("testers", ((Condition("header", "canary", "exact", "true"),),))
+
+
+@pytest.mark.parametrize(("canary", "requests", "settled"), [
+    (5, (950, 50), True), (5, (600, 400), True), (50, (900, 100), False), (100, (950, 50), False), (0, (500, 500), True), (0, (1000, 0), True),
+])
+def test_requests_of_match_routes_come_on_top(canary, requests, settled):
+    assert settle(split(canary, matches=(TESTERS,)), look(), look(*requests)).settled is settled
+
+
+def test_a_third_track_that_gets_more_is_seen_with_match_routes_too():
+    want = Routes({"stable": Fraction(80), "canary": Fraction(10), "other": Fraction(10)}, matches=(TESTERS,))
+    after = Observation(True, epoch="1", requests={"stable": 500, "canary": 100, "other": 400})
+    assert not settle(want, Observation(True, epoch="1", requests={"stable": 0, "canary": 0, "other": 0}), after).settled
 
 
 def test_traffic_of_a_track_that_shall_have_none_counts():
