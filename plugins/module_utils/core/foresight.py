@@ -82,6 +82,27 @@ def both(routes: Routes, candidate: str, stable: str) -> bool:
     return bool(routes.weight(candidate)) or bool(routes.matches) or routes.mirror is not None
 
 
+def undecided(plan: Plan, metrics: Sequence[Metric], rate: Rate, needed: Callable[[Metric, float], Optional[int]]) -> list[str]:
+    """Which bakes will probably end before a judge that waits for evidence has it, each as one sentence.
+
+    ``needed``: requests of the candidate that it will want, at the candidate's part of all requests; None where that is not known.
+    """
+    notes: list[str] = []
+    for step, routes in _folded(plan):
+        share = _share(plan, routes)
+        if step.kind is not Kind.BAKE or not step.watch or not step.duration or not share or not both(routes, plan.candidate, plan.stable):
+            continue
+        gets = rate.now * share * step.duration
+        for metric in metrics:
+            wanted = needed(metric, share)
+            if wanted and gets < wanted:
+                notes.append(
+                    f"{step.name} at {show_percent(100 * share)}: {metric.name} needs about {wanted:,} requests to tell, gets about {gets:,.0f} in "
+                    f"{show_duration(step.duration)} at {rate.now:,.3g} requests/s: bake {_written(wanted / (rate.now * share))}, or it may end undecided"
+                )
+    return notes
+
+
 def thin(plan: Plan, metrics: Sequence[Metric], rate: Rate, interval: float, lag: Lag) -> tuple[list[str], list[str]]:
     """(what will probably be too thin, what cannot be enough) of the plan's watched bakes, each as one sentence.
 

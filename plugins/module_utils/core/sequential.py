@@ -252,6 +252,13 @@ def planned(share: float, part: float, mde: float, *, allowed: float = 1.0, alph
     return math.ceil(min(found) ** 2) if found else None
 
 
+def foreseen(metric: Metric, share: float, requests: int, part: float, alpha: float) -> Optional[int]:
+    """What :func:`planned` will say in a release: ``share`` of stable's ``requests`` are bad now (or good, where less is worse)."""
+    bad = (1 - share if metric.direction == "decrease" else share) * requests
+    options = metric.judge_options
+    return planned((bad + 0.5) / (requests + 1), part, options["mde"], allowed=metric.max_ratio or 1.0, alpha=alpha, beta=options["beta"])
+
+
 def spend(alpha: float, bake: int, bakes: int) -> float:
     """What a metric may spend in the ``bake``-th bake of a release that plans ``bakes`` of them, all repeats counted.
 

@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 from ..core.bake import SCRAPES
 from ..core.errors import ConfigError, DeliveryError, NoData, Stale, Unavailable, Unsupported
 from ..core.evidence import POINTS
-from ..core.foresight import Rate, comparing, thin
+from ..core.foresight import Rate, comparing, thin, undecided
 from ..core.metric import Metric
-from ..core.model import Capability, Series, Window
+from ..core.model import Capability, Point, Series, Window
 from ..core.plan import Kind, Plan
 from ..core.ports import Clock, TrafficRouter
+from ..core.sequential import BUDGET, foreseen, shares, spend
 from ..core.strategies.compile import IN_PLACE
 from ..core.units import duration, show_duration
 from .catalog import JUDGES
@@ -32,6 +33,7 @@ class Preflight:
         self._plan, self._clock, self._spec = plan, clock, spec
         self._metrics = metrics
         self._interval = duration(spec["analysis"].get("interval", "10s"))
+        self._now: dict[str, Point] = {}  # by metric, what stable's own answer was
         self._measuring = Measuring(spec["analysis"], plan.home, spec.get("url_allow") or ())
 
     def questions(self) -> list[str]:
@@ -54,7 +56,7 @@ class Preflight:
 
     def evidence(self, router: Optional[TrafficRouter]) -> list[str]:
         """What will be too thin to judge, as notes. Raises ConfigError for what not even a whole step could give."""
-        needy = [metric.name for metric in self._metrics if metric.min_requests and not metric.dry_run]
+        needy = [metric.name for metric in self._metrics if self._needs_requests(metric)]
         if not needy or not any(map(_watched, self._plan.steps)):
             return []
         rate = self._rate() or self._counted(router)
@@ -67,7 +69,22 @@ class Preflight:
         if hopeless and not self._spec.get("allow_few_requests"):
             raise ConfigError(f"too few requests to judge by: {hopeless[0]}" + (f" (and {len(hopeless) - 1} more)" if len(hopeless) > 1 else ""),
                               where="rollout_steps", do="Or set rollout_allow_few_requests: true when more will come.")
-        return [*doubtful, *hopeless]
+        return [*doubtful, *hopeless, *undecided(self._plan, self._metrics, rate, self._wanted())]
+
+    def _needs_requests(self, metric: Metric) -> bool:
+        return bool(metric.min_requests or _counted(metric)) and not metric.dry_run
+
+    def _wanted(self) -> Callable[[Metric, float], Optional[int]]:
+        """How many requests of the candidate a judge that waits for evidence will want, by what stable's share is now."""
+        parts, bakes = shares(self._metrics, self._spec["analysis"].get("alpha", BUDGET)), comparing(self._plan)
+
+        def wanted(metric: Metric, part: float) -> Optional[int]:
+            point = self._now.get(metric.name)
+            if metric.name not in parts or point is None or not point.n or not bakes or not 0 <= point.value <= 1:
+                return None
+            return foreseen(metric, point.value, point.n, part, spend(parts[metric.name], 1, bakes))
+
+        return wanted
 
     def reach(self) -> None:
         """Raise Unavailable for a provider that does not answer, ConfigError for a metric that no bake of this plan is long enough for."""
@@ -92,6 +109,8 @@ class Preflight:
             return [f"{metric.name} has no data now: {why or error}"]
         except DeliveryError as error:
             raise _refused(metric, error, where) from None
+        if len(series.samples) == 1 and series.samples[0].points:
+            self._now[metric.name] = series.samples[0].points[-1]
         wants = "min_requests" if metric.min_requests else f"the judge {metric.judge}" if _counted(metric) else ""
         if wants and all(point.n is None for sample in series.samples for point in sample.points):
             raise ConfigError(f"{metric.name} has {wants}, and its answer does not say how many requests it was made from", where=where,
@@ -128,7 +147,7 @@ class Preflight:
 
     def _rate(self) -> Optional[Rate]:
         """Requests now by the provider of the first metric that needs them; None where it cannot say."""
-        metric = next(metric for metric in self._metrics if metric.min_requests and not metric.dry_run)
+        metric = next(filter(self._needs_requests, self._metrics))
         provider = self._measuring.of(metric)
         requests, seconds = 0.0, 0.0
         for track in dict.fromkeys((self._plan.stable, self._plan.candidate)):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,19 @@ def test_a_bake_that_can_never_have_enough_is_refused_unless_allowed(ask: Any) -
     assert caught.value.where == "rollout_steps"
     planned, _provider, _service = ask(answer, metric, rollout_steps=steps, rollout_allow_few_requests=True)
     assert "needs 300 requests" in notes(planned)
+
+
+def test_a_bake_that_will_probably_end_undecided_is_a_warning(ask: Any) -> None:
+    """By the share that stable has now, and what the first bake may spend."""
+    answer, _metric = counting(50)
+    metric = {"name": "errors", "builtin": "error_rate", "judge": "sequential"}
+    planned, _provider, _service = ask(answer, metric)
+    found = re.search(r"at 20 %: errors needs about ([\d,]+) requests to tell, gets about 1,200 in 2:00 at 50 requests/s: bake (\d+)m, or it", notes(planned))
+    assert found and 1200 < int(found[1].replace(",", "")) < 2500 and int(found[2]) > 2
+    planned, _provider, _service = ask(counting(500)[0], metric)
+    assert "to tell" not in notes(planned)
+    planned, _provider, _service = ask(answer, {**metric, "judge": {"sequential": {"mde": 0.1}}})
+    assert "to tell" not in notes(planned)
 
 
 def test_the_router_counts_where_the_provider_does_not(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
