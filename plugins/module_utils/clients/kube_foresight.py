@@ -42,6 +42,7 @@ def foresee(workload: KubeWorkload, plan: Plan) -> list[str]:
     _apart(workload, objects)
     for step in steps:
         _rehearsed(workload, step, objects)
+        notes += _forgotten(workload, step, objects)
     for slot, manifest in objects.items():
         notes += [*_autoscaled(workload, slot, manifest, steps), *workload.hints(manifest)]
     if plan.stable in objects:
@@ -113,9 +114,16 @@ def _rehearsed(workload: KubeWorkload, step: Step, objects: Objects) -> None:
     if step.kind is not Kind.DEPLOY or step.track not in objects:
         return
     manifest = objects[step.track]
-    body = merge_patch(manifest, workload.editing(step.version, step.replicas)(manifest))
+    body = merge_patch(manifest, workload.edit_of(step)(manifest))
     if body:
         workload.kube.patch(workload.RESOURCE, manifest["metadata"]["name"], body, dry_run=True)
+
+
+def _forgotten(workload: KubeWorkload, step: Step, objects: Objects) -> Iterator[str]:
+    if step.kind is Kind.DEPLOY and not step.revision and step.track in objects and workload.forgotten(objects[step.track], step.version):
+        name = objects[step.track]["metadata"]["name"]
+        yield (f"{name}: the cluster remembers no template of version {step.version}, so its image is put into the present one. "
+               "Raise revisionHistoryLimit for the next time")
 
 
 def _autoscaled(workload: KubeWorkload, slot: str, manifest: Mapping[str, Any], steps: list[Step]) -> Iterator[str]:

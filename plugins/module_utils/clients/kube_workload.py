@@ -15,10 +15,11 @@ from ..core.errors import ConfigError, Conflict, Unavailable
 from ..core.kube_history import Revision
 from ..core.kube_pods import is_ready, is_running
 from ..core.kube_selector import sibling, text
-from ..core.kube_template import IMAGE, VERSION, Recipe, fresh, main_container, release, replaced_template, same_template, template_of, version_of
+from ..core.kube_template import IMAGE, VERSION, Recipe, bare, fresh, main_container, release, replaced_template, same_template, template_of, version_of
 from ..core.model import CANARY, STABLE, Asked, Progress, Track
 from ..core.options import Option, Options
-from ..core.ports import Clock
+from ..core.plan import Kind
+from ..core.ports import Clock, Former
 from ..core.rollout import Update
 from .clock import SystemClock
 from .kube import KUBE_OPTIONS, Kube
@@ -54,9 +55,12 @@ WORKLOAD_OPTIONS: Options = {
 
 
 class KubeWorkload:
-    """Implements the ports ``ManagedWorkload`` and ``Draining``. A kind says what its status means, where its history is, and which Pods are its newest.
+    """Implements the ports ``ManagedWorkload``, ``Draining`` and ``Remembering``.
 
-    ``names``: the object of each slot. ``version``: the release's own, which ``recipe`` makes.
+    A kind says what its status means, where its history is, and which Pods are its newest.
+
+    ``names``: the object of each slot. ``version``: the release's own, which ``recipe`` makes. ``back``: it ran before, so what the cluster remembers of it
+    comes first, for the recipe may be that of another version.
     """
 
     by_hosts: ClassVar[bool] = False
@@ -67,7 +71,8 @@ class KubeWorkload:
     """Rights that would be nice to have for other kinds."""
 
     def __init__(self, kube: Kube, names: Mapping[str, str], version: str, recipe: Recipe, *, update: Optional[Update] = None, hpa: str = "",
-                 configs: Optional[ConfigMaps] = None, drain: Optional[Drain] = None, create_missing: bool = False, clock: Optional[Clock] = None) -> None:
+                 configs: Optional[ConfigMaps] = None, drain: Optional[Drain] = None, create_missing: bool = False, back: bool = False,
+                 clock: Optional[Clock] = None) -> None:
         self.kube = kube
         self.names = names
         self.version = version
@@ -77,12 +82,14 @@ class KubeWorkload:
         self.configs = configs or ConfigMaps(kube, {})
         self.drain = drain
         self.create_missing = create_missing
+        self.back = back
         self.clock = clock or SystemClock()
         self.where = f"rollout_workload.{self.KIND}"
         self._seen: dict[str, str] = {}
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], version: str = "", update: Optional[Update] = None, kube: Optional[Kube] = None) -> Any:
+    def from_options(cls, options: Mapping[str, Any], version: str = "", update: Optional[Update] = None, kube: Optional[Kube] = None, *,
+                     back: bool = False) -> Any:
         """``options``: validated ones of :data:`WORKLOAD_OPTIONS`. Nothing is asked yet. Raises ConfigError."""
         kube = kube or Kube.from_options({name: options.get(name) for name in KUBE_OPTIONS})
         where = f"rollout_workload.{cls.KIND}"
@@ -94,7 +101,7 @@ class KubeWorkload:
             raise ConfigError(f"{names[STABLE]} is both slots", where=where, do="stable and canary are two objects.")
         return cls(kube, names, version, recipe, update=update, hpa=options.get("hpa") or "", configs=configs,
                    drain=Drain.from_option(options["drain"]) if options.get("drain") else None,
-                   create_missing=bool(options.get("create_missing")))
+                   create_missing=bool(options.get("create_missing")), back=back)
 
     @staticmethod
     def slots(options: Mapping[str, Any], groups: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -139,7 +146,7 @@ class KubeWorkload:
 
     def deploy(self, track: str, version: str, replicas: Optional[int] = None) -> bool:
         name = self.name(track)
-        if version == self.version:
+        if version == self.version and not self.back:
             self.configs.ensure()
         if replicas:
             for other in set(self.names.values()) - {name}:
@@ -218,21 +225,53 @@ class KubeWorkload:
         """What the cluster remembers of the track, by rising number. Raises ConfigError."""
         return self.history(found(self.kube, self.RESOURCE, self.name(track)))
 
+    def former(self, track: str, to: int) -> Former:
+        manifest = found(self.kube, self.RESOURCE, self.name(track))
+        revision = kube_history.chosen(self.history(manifest), to, where=f"{self.RESOURCE.kind} {self.name(track)}")
+        same = same_template(revision.template, template_of(manifest))
+        return Former(version_of(revision.template, self.recipe.container), revision.name, revision.number, same)
+
+    def restore(self, track: str, name: str) -> bool:
+        return self._change(self.name(track), self.restoring(name), "template")
+
     def undo(self, to: int = 0, track: str = STABLE) -> bool:
         """As ``kubectl rollout undo``: the template of revision ``to`` (0: the one before) takes the place of the present one. Raises ConfigError."""
-        name = self.name(track)
+        return self.restore(track, self.former(track, to).name)
+
+    def restoring(self, revision: str) -> Callable[[Manifest], Manifest]:
+        """What puts the template of the revision of that name in place of the present one, as kubectl does it."""
 
         def edit(manifest: Manifest) -> Manifest:
+            name = manifest["metadata"]["name"]
             if manifest["spec"].get("paused"):
                 raise ConfigError("it is paused, so nothing would be rolled back", where=name, do=f"kubectl rollout resume {self.KIND}/{name}")
-            revision = kube_history.chosen(self.history(manifest), to, where=name)
-            if same_template(revision.template, template_of(manifest)):
+            chosen = next((item for item in self.history(manifest) if item.name == revision), None)
+            if chosen is None:
+                raise ConfigError(f"{revision} is not remembered any more", where=name, do="See kubectl rollout history, and revisionHistoryLimit.")
+            if same_template(chosen.template, template_of(manifest)):
                 return manifest
-            back = replaced_template(manifest, revision.template)
-            notes = kube_history.undone_annotations(manifest, revision) if revision.annotations else manifest["metadata"].get("annotations") or {}
+            back = replaced_template(manifest, chosen.template)
+            notes = kube_history.undone_annotations(manifest, chosen) if chosen.annotations else manifest["metadata"].get("annotations") or {}
             return {**back, "metadata": {**manifest["metadata"], "annotations": notes}}
 
-        return self._change(name, edit, "template")
+        return edit
+
+    def compared(self, plan: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        now = found(self.kube, self.RESOURCE, self.name(plan.stable))
+        then: Manifest = found(self.kube, self.RESOURCE, self.name(plan.after))
+        for step in plan.steps:
+            if step.kind is Kind.DEPLOY and step.track == plan.after:
+                then = self.edit_of(step)(then)
+        return bare(template_of(now)), bare(template_of(then))
+
+    def edit_of(self, step: Any) -> Callable[[Manifest], Manifest]:
+        """What a deploy step makes of its object."""
+        return self.restoring(step.revision) if step.revision else self.editing(step.version, step.replicas)
+
+    def forgotten(self, manifest: Manifest, version: str) -> bool:
+        """Whether a version that ran before is nowhere to be found any more, so that only its image can be brought back."""
+        remembered = [template_of(manifest), *(revision.template for revision in self.history(manifest))]
+        return self.back and all(version_of(template, self.recipe.container) != version for template in remembered)
 
     # Parts
 
@@ -269,7 +308,7 @@ class KubeWorkload:
         return fresh(like or {}, name, self.recipe, version, 1 if replicas is None else replicas, self.where)
 
     def _versioned(self, manifest: Manifest, version: str) -> Manifest:
-        if version == self.version:
+        if version == self.version and not self.back:
             if self.recipe == Recipe(container=self.recipe.container, configs=self.recipe.configs):
                 raise ConfigError("nothing says what a version is", where=self.where, do="Give image, images, patch or manifest.")
             return release(manifest, self.recipe, version, self.where)

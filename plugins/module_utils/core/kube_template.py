@@ -156,7 +156,7 @@ def replaced_template(manifest: Manifest, template: Manifest) -> dict[str, Any]:
 
 def same_template(one: Manifest, other: Manifest) -> bool:
     """Whether two templates are the same but for the label that a ReplicaSet adds."""
-    return bool(_bare(one) == _bare(other))
+    return bool(bare(one) == bare(other))
 
 
 def _replaced(manifest: Manifest, recipe: Recipe, version: str, where: str) -> dict[str, Any]:
@@ -186,7 +186,8 @@ def _with_template(manifest: Manifest, template: Manifest) -> dict[str, Any]:
     return {**manifest, "spec": {**manifest.get("spec", {}), "template": dict(template)}}
 
 
-def _bare(template: Manifest) -> Any:
+def bare(template: Manifest) -> Any:
+    """A template without what the server and a ReplicaSet add to it."""
     meta = {key: value for key, value in (template.get("metadata") or {}).items() if key != "creationTimestamp"}
     labels = {key: value for key, value in (meta.get("labels") or {}).items() if key != HASH}
     return {**template, "metadata": {**meta, "labels": labels}}

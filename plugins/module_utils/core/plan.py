@@ -72,7 +72,7 @@ class Step:
     ``weight``: percent of requests of the candidate once the step is done. ``hosts``: those that a deploy, health, drain or join
     step is about, and those that a clean step leaves out of rotation; ``track``: where they belong then; ``ramp``: percent of a
     full share they take after a join. ``replicas``: how many the track has after a deploy or scale step of a workload that has replicas.
-    ``watch``: a bake measures and judges (else it only waits).
+    ``watch``: a bake measures and judges (else it only waits). ``revision``: a deploy puts back what the cluster remembers under this name.
     """
 
     name: str
@@ -82,6 +82,7 @@ class Step:
     track: str = ""
     ramp: Fraction = FULL
     version: str = ""
+    revision: str = ""
     replicas: Optional[int] = None
     duration: Optional[float] = None
     interval: Optional[float] = None

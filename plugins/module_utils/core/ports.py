@@ -165,6 +165,30 @@ class Draining(Protocol):
 
 
 @dataclass(frozen=True)
+class Former:
+    """Something that a track ran, as the cluster remembers it. ``name``: of what it is remembered by; ``current``: it is what runs now."""
+
+    version: str
+    name: str
+    number: int
+    current: bool
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """What a ManagedWorkload may have besides: a history of its own, with the way back of ``kubectl rollout undo``."""
+
+    def former(self, track: str, to: int) -> Former:
+        """Revision ``to`` of the track; 0 is the one before the present. Raises ConfigError."""
+
+    def restore(self, track: str, name: str) -> bool:
+        """Put back what is remembered under this name; whether something was written. Raises ConfigError."""
+
+    def compared(self, plan: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """What a replica that serves is made from now, and once this :class:`~.plan.Plan` is done."""
+
+
+@dataclass(frozen=True)
 class Stored:
     """A stored value and the token that a later save must present."""
 

@@ -81,6 +81,8 @@ def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 def _already(record: Optional[Record], spec: Mapping[str, Any], plan: Plan, purpose: str) -> Optional[tuple[Outcome, str]]:
     """The outcome when there is nothing to begin: shipped already, older than what runs, or another release is under way."""
+    if purpose == "rollback" and spec.get("there_already"):
+        return Outcome.UNCHANGED, spec["there_already"]
     if record is None:
         if purpose in ("resume", "abort", "promote"):
             raise ConfigError(f"there is no release of {spec['name']} to {purpose}", where=spec["name"], do="Look with the status playbook.")
@@ -100,7 +102,7 @@ def _already(record: Optional[Record], spec: Mapping[str, Any], plan: Plan, purp
                           do="Start one with the rollout playbook.")
     if purpose not in ("rollout", "rollback"):
         return None
-    if purpose == "rollback" and not spec.get("to_version") and record.went_back:
+    if purpose == "rollback" and not (spec.get("to_version") or spec.get("revision")) and record.went_back:
         return Outcome.UNCHANGED, went_back(record)
     same = spec["digest"] == record.release.digest and (not mine or mine == theirs)
     if purpose == "rollout" and record.outcome is Outcome.PROMOTED and same and record.stable and record.stable.version == spec["version"]:

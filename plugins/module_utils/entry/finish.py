@@ -56,9 +56,13 @@ def close(current: Run, *, counted: bool) -> Ended:
     """Write to the journal how the run ended, with the requests that were ``counted``, and give the lease back."""
     record = current.record
     outcome = record.outcome or Outcome.INTERRUPTED
-    if record.outcome is Outcome.PROMOTED and current.spec.get("purpose") == "rollback":
-        outcome = Outcome.ROLLED_BACK
     reason = record.reason
+    if record.release.purpose == "rollback":
+        if outcome is Outcome.PROMOTED:
+            outcome = Outcome.ROLLED_BACK
+        elif outcome is Outcome.ROLLED_BACK:
+            outcome = Outcome.PARTIAL
+            reason = f"{record.release.version} could not be brought back, {record.plan.previous or 'what was there'} serves on: {reason}"
     if outcome is Outcome.PROMOTED and not reason:
         watched = _watched(current)
         reason = f"{record.release.version} serves every request" + (f"; {', '.join(watched)} stayed within limits" if watched else "")

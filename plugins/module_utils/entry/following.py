@@ -142,6 +142,8 @@ def as_asked(outcome: Outcome, spec: Mapping[str, Any]) -> bool:
     """Whether the playbook did what its name says."""
     asked = spec.get("asked", "rollout")
     if outcome is Outcome.PAUSED:
-        return asked == "rollout" and not spec.get("paused_fails", False)
+        return (asked == "rollout" or (asked == "rollback" and spec.get("rollback_safe", False))) and not spec.get("paused_fails", False)
+    if outcome is Outcome.ROLLED_BACK and asked == "rollout" and spec.get("returning") and not spec.get("quick"):
+        return True  # a rollback that somebody went on with
     wanted = {"abort": Outcome.ABORTED, "rollback": Outcome.ROLLED_BACK}.get(asked, Outcome.PROMOTED)
     return outcome in (wanted, Outcome.UNCHANGED)

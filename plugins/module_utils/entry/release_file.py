@@ -184,6 +184,13 @@ SPEC: Options = {
     }),
     "rollout_url_allow": Option("list", "Host patterns that health checks and metrics over HTTP are limited to.", elements="str"),
     "rollout_to_version": Option("str", "With rollback: the good version to go back to."),
+    "rollout_to_revision": Option("int", "With rollback of a workload of Kubernetes: the revision to go back to, as kubectl rollout undo numbers them; 0 is the"
+                                         " one before. Needs no record of ours."),
+    "rollout_rollback_safe": Option("bool", "With rollback: show what would change, and wait for a decision before anything does.", default=False),
+    "rollout_rollback_window": Option("dict", "A version that was good so recently is shipped at once: steps and analysis are skipped.", options={
+        "revisions": Option("int", "It is one of so many good versions before the current.", minimum=1),
+        "duration": Option("duration", "It was promoted so recently."),
+    }),
 }
 
 SHORTEST_LEASE = 5.0

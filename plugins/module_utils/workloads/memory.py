@@ -38,7 +38,7 @@ class MemoryWorkload:
         self.world: dict[str, Any] = {"tracks": start, "faults": {}, "history": []}
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], version: str = "", update: Optional[Update] = None) -> MemoryWorkload:
+    def from_options(cls, options: Mapping[str, Any], version: str = "", update: Optional[Update] = None, *, back: bool = False) -> MemoryWorkload:
         return cls(options["tracks"], options["replicas"], options.get("lag", 0), options.get("path") or "")
 
     @staticmethod

@@ -39,7 +39,8 @@ class Brief:
 
     ``home``: hosts per slot, as the inventory has them. ``live``: the slot that carries the traffic now. ``previous``:
     the version it runs ('' when unknown or when this is the first deploy). ``options``: the strategy's own, checked.
-    ``present``: the spare slot holds the version already, so that it need not be deployed. ``replicas``: pods per slot, for workloads that have them;
+    ``present``: the spare slot holds the version already, so that it need not be deployed; ``revision``: it is put back from the cluster's own history;
+    ``ask``: somebody decides before anything changes. ``replicas``: pods per slot, for workloads that have them;
     ``called``: the name of the object that is a slot.
     ``resolution``: the router's.
     """
@@ -51,6 +52,8 @@ class Brief:
     previous: str = ""
     first: bool = False
     present: bool = False
+    revision: str = ""
+    ask: bool = False
     capabilities: frozenset[Capability] = frozenset()
     resolution: int = 0
     routed: bool = True

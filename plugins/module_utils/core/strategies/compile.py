@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from ..errors import ConfigError, unknown
 from ..model import FULL, Capability, Member
-from ..plan import TRAFFIC, Kind, Plan, Step, apply, routes_at
+from ..plan import TRAFFIC, GateSpec, Kind, Plan, Step, apply, routes_at
 from ..shares import part
 from ..units import show_duration
 from . import ab_test, blue_green, canary, managed, recreate, rolling
@@ -43,6 +43,9 @@ HOOK_POINTS = ("before_rollout", "after_scale_up", "before_step", "after_step", 
 MOST_STEPS = 2000
 """A longer plan is a typo, or could not be stored together with its way back."""
 
+BEFORE_ROLLBACK = "rollback"
+"""The gate that a safe rollback waits at before anything changes."""
+
 IN_PLACE = frozenset({"rolling", "recreate"})
 """Strategies that change the live slot itself."""
 
@@ -69,9 +72,12 @@ def compile_plan(brief: Brief) -> Plan:
         steps = [step for step in steps if step.kind not in TRAFFIC]
     _check_capabilities(brief, steps)
     candidate = brief.live if brief.strategy in IN_PLACE or brief.first else brief.spare
+    steps = _with_hooks(brief, steps)
+    if brief.ask:
+        steps.insert(0, Step(f'gate "{BEFORE_ROLLBACK}"', Kind.GATE, gate=GateSpec(BEFORE_ROLLBACK)))
     plan = Plan(
         strategy=brief.strategy, version=brief.version, previous=brief.previous, stable=brief.live, candidate=candidate, after=after,
-        start=brief.start, steps=tuple(_with_hooks(brief, steps)), home=dict(brief.home), full_load=brief.full, resolution=brief.resolution,
+        start=brief.start, steps=tuple(steps), home=dict(brief.home), full_load=brief.full, resolution=brief.resolution,
         by_hosts=brief.by_hosts, called=dict(brief.called),
         max_failed=brief.options.get("max_failed", 0), on_failure=brief.options.get("on_failure", "rollback_all"),
     )

@@ -31,7 +31,8 @@ SCALE_DOWN_DELAY = 30.0
 
 def in_place(brief: Brief) -> tuple[str, list[Step]]:
     """Rolling and recreate: the live track itself gets the version, and its controller does the rest. (slot that is stable afterwards, steps)."""
-    steps = [*_deploy(brief, brief.live, brief.version)]
+    [deploy, *ready] = _deploy(brief, brief.live, brief.version)
+    steps = [replace(deploy, revision=brief.revision), *ready]
     monitor = brief.options.get("monitor", 0.0)
     if monitor:
         steps.append(Step("monitor", Kind.BAKE, duration=monitor, watch=brief.watch))

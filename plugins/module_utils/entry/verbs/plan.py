@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
 from ...clients.version import over_http
@@ -20,9 +21,9 @@ from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes, Track
 from ...core.options import Option, Options
 from ...core.plan import TRAFFIC, Plan, describe, routes_at
-from ...core.ports import Rehearsing, TrafficRouter, Wary
+from ...core.ports import Rehearsing, Remembering, TrafficRouter, Wary
 from ...core.record import Record
-from ...core.strategies.compile import compile_plan
+from ...core.strategies.compile import IN_PLACE, compile_plan
 from ...core.units import show_percent
 from .. import build, plan_text, release_file
 from ..catalog import STORES, WORKLOADS
@@ -30,7 +31,7 @@ from ..context import Context
 from ..deciders import Deciders
 from ..preflight import Preflight
 from ..stored import last_state, stored_record
-from .rollback import as_rollback
+from .rollback import as_rollback, at_once, by_revision, is_remembered, within_window
 
 OPTIONS: Options = {
     "variables": Option("dict", "The release file: every C(rollout_) variable. Default: all such variables that the task can see.", open=True),
@@ -67,8 +68,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     hosts, by_hosts = _hosts(spec, params.get("groups") or {})
     if recorded:
         spec["version"] = record.release.version if record is not None else RECORDED
-    if params["purpose"] == "rollback":
-        spec = as_rollback(spec, record, hosts)
+    spec = _asked_for(spec, params["purpose"], record, hosts, context)
     metrics = build.metrics(spec.get("analysis"))
     for step in spec.get("steps") or () if params["purpose"] == "rollout" else ():
         Deciders.of(spec, (step.get("gate") or {}).get("name", ""), context.clock)
@@ -79,6 +79,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         return {"changed": False, "release": release, "rows": [], "notes": [], "text": []}
     router = build.router(spec["router"], hosts, context) if spec.get("router") and params["purpose"] != "resume" else None
     foreseen: list[str] = []
+    managed = None
     tracks: Mapping[str, Track] = {}
     asked: list[str] = []
     if params["purpose"] == "resume":
@@ -97,13 +98,29 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     release["plan"] = encode(plan)
     release["highest_fence"] = router.highest_fence() if isinstance(router, Marking) else 0
     rows = [describe(plan, step) for step in plan.steps]
-    notes = [*plan.notes, *foreseen, *asked, *_store_notes(spec), *(router.warnings() if isinstance(router, Wary) else ())]
+    notes = [*_way_notes(spec), *plan.notes, *foreseen, *asked, *_store_notes(spec), *(router.warnings() if isinstance(router, Wary) else ())]
     lines = plan_text.lines(spec, plan, notes, metrics, tracks, router)
-    if params["show"] or context.check_mode:
+    safe = params["purpose"] == "rollback" and spec["rollback_safe"]
+    if safe:
+        lines += _shown_difference(plan, managed)
+    if params["show"] or context.check_mode or safe:
         for line in lines:
             context.say(line)
     return {"changed": False, "release": release, "rows": rows, "notes": notes, "plan_digest": plan.digest,
             "text": lines, "diff": changes(plan)}
+
+
+def _asked_for(spec: dict[str, Any], purpose: str, record: Optional[Record], hosts: Mapping[str, tuple[str, ...]], context: Context) -> dict[str, Any]:
+    """The release file as what was asked for: a release, the way back to a version that was good, or either gone on with."""
+    if purpose == "rollback" and is_remembered(spec, record):
+        router = build.router(spec["router"], hosts, context) if spec.get("router") else None
+        return by_revision(spec, _live_slot(record, router))
+    if purpose == "rollback":
+        return as_rollback(spec, record, hosts)
+    if purpose == "rollout" and within_window(spec, record, context.clock.time()):
+        return {**at_once(spec, hosts), "analysis": None, "quick": True,
+                "rolling": {**spec["rolling"], **dict.fromkeys(("bake_first", "bake_between", "monitor"), "0s")}}
+    return {**spec, "returning": purpose == "resume" and record is not None and record.running and record.release.purpose == "rollback"}
 
 
 def digest(spec: Mapping[str, Any]) -> str:
@@ -124,22 +141,19 @@ def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str,
     """``tracks``: what a workload that is changed through an API says of itself; empty for a pool of hosts."""
     [(kind, _options)] = spec["workload"].items()
     by_hosts: bool = WORKLOADS[kind].by_hosts
-    live = record.stable.slot if record and record.stable else "stable"
-    capabilities: frozenset[Capability] = frozenset()
-    if router is not None:
-        capabilities = router.capabilities
-        live = _live(router.read(), live, record)
+    capabilities: frozenset[Capability] = router.capabilities if router is not None else frozenset()
+    live = _live_slot(record, router)
     stable = record.stable if record else None
     spare = next((slot for slot in hosts if slot != live), live)
-    back = spec.get("purpose") == "rollback"
+    back = bool(spec.get("returning"))
     if by_hosts:
         previous = (stable.version if stable else "") or spec.get("previous_version") or _told(spec, hosts, live)
         present = record is not None and record.slots.get(spare) == spec["version"] and back
     else:
         previous = tracks[live].version if live in tracks else "none"
         present = back and spare in tracks and tracks[spare].version == spec["version"]
-        if back and not present:
-            spec["strategy"] = "rolling"
+        if back and not present and spec["strategy"] not in IN_PLACE:
+            spec["strategy"], spec["as_it_is"] = "rolling", True
     first = previous == "none"
     made = build.brief(spec, hosts, live=live, previous="" if first else previous, first=first, by_hosts=by_hosts, present=present,
                        replicas={name: track.replicas for name, track in tracks.items()}, capabilities=capabilities,
@@ -165,6 +179,11 @@ def _told(spec: Mapping[str, Any], hosts: Mapping[str, tuple[str, ...]], live: s
 
     tracks = WORKLOADS[kind]({live: hosts[live]}, ask).read()
     return str(tracks[live].version)
+
+
+def _live_slot(record: Optional[Record], router: Optional[TrafficRouter]) -> str:
+    recorded = record.stable.slot if record and record.stable else "stable"
+    return recorded if router is None else _live(router.read(), recorded, record)
 
 
 def _live(now: Routes, recorded: str, record: Optional[Record]) -> str:
@@ -198,6 +217,22 @@ def _rehearsed(plan: Plan, router: Optional[TrafficRouter]) -> None:
         router.rehearse(plan.start)
     except ConfigError as error:
         raise ConfigError(f"the way back would be refused: {error.what}", where=error.where, do=error.do) from None
+
+
+def _way_notes(spec: Mapping[str, Any]) -> Iterator[str]:
+    if spec.get("revision"):
+        yield f"revision {spec['to_revision']} of the cluster's own history: {spec['revision']}"
+    if spec.get("quick"):
+        yield f"{spec['version']} was good recently (rollout_rollback_window): steps and analysis are skipped"
+
+
+def _shown_difference(plan: Plan, managed: Any) -> Iterator[str]:
+    """What a Pod that serves is made from, now and afterwards, where the workload can say."""
+    if not isinstance(managed, Remembering):
+        return
+    now, then = (json.dumps(template, indent=1, sort_keys=True).splitlines() for template in managed.compared(plan))
+    lines = list(difflib.unified_diff(now, then, f"now: {plan.previous}", f"then: {plan.version}", n=1, lineterm=""))
+    yield from (f"    {line}" for line in lines or ["nothing differs"])
 
 
 def _store_notes(spec: Mapping[str, Any]) -> list[str]:

@@ -11,9 +11,12 @@ from typing import Any, Optional
 from ...core.codec import encode
 from ...core.errors import ConfigError
 from ...core.options import Option, Options
+from ...core.ports import Remembering
 from ...core.record import Good, Outcome, Record
 from ...core.strategies.compile import IN_PLACE
+from ...core.units import duration, from_iso
 from .. import build
+from ..catalog import WORKLOADS
 from ..context import Context
 from ..run import RELEASE_OPTION
 from ..stored import stored_record
@@ -72,7 +75,46 @@ def _further(record: Record) -> str:
 def as_rollback(spec: Mapping[str, Any], record: Optional[Record], hosts: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """The release file as one that ships the good version at once: no steps, no hooks, no gate."""
     target = good_version(record, spec.get("to_version") or "")
+    return {**at_once(spec, hosts), "purpose": "rollback", "version": target.version, "hooks": {}}
+
+
+def at_once(spec: Mapping[str, Any], hosts: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The release file without steps and gates: by one switch where both slots can carry everything, else in place."""
     single = any(hosts.values()) and not all(hosts.values())
     strategy = spec["strategy"] if spec["strategy"] in IN_PLACE else "rolling" if single else "blue_green"
-    return {**spec, "purpose": "rollback", "version": target.version, "strategy": strategy, "steps": [], "hooks": {},
-            "blue_green": {"auto_promotion_enabled": True}}
+    return {**spec, "returning": True, "strategy": strategy, "steps": [], "blue_green": {"auto_promotion_enabled": True}}
+
+
+def within_window(spec: Mapping[str, Any], record: Optional[Record], now: float) -> bool:
+    """Whether what is to be shipped was good so recently that it needs no steps: ``rollout_rollback_window``."""
+    window = spec.get("rollback_window") or {}
+    if record is None or record.running or record.stable is None or not any(window.values()):
+        return False
+    before = [good for good in record.good if good.version != record.stable.version]
+    if window.get("revisions"):
+        before = before[-window["revisions"]:]
+    if window.get("duration"):
+        before = [good for good in before if now - from_iso(good.at) <= duration(window["duration"])]
+    return any(good.version == spec["version"] for good in before)
+
+
+def by_revision(spec: Mapping[str, Any], live: str) -> dict[str, Any]:
+    """The release file as one that puts back what the cluster remembers of the slot that serves, with or without a record of ours. Raises ConfigError."""
+    [kind] = spec["workload"]
+    workload = None if WORKLOADS[kind].by_hosts else build.workload(spec)
+    if not isinstance(workload, Remembering):
+        raise ConfigError(f"nobody keeps revisions of a {kind}", where="rollout_to_revision", do="Name the version instead: rollout_to_version.")
+    if spec.get("to_version"):
+        raise ConfigError("rollout_to_version and rollout_to_revision are both given", where="rollout_to_revision", do="Give one of them.")
+    former = workload.former(live, spec.get("to_revision") or 0)
+    there = f"revision {former.number} is what runs now (version {former.version})" if former.current else ""
+    strategy = spec["strategy"] if spec["strategy"] in IN_PLACE else "rolling"
+    return {**spec, "purpose": "rollback", "returning": True, "version": former.version, "revision": former.name, "there_already": there,
+            "strategy": strategy, "as_it_is": spec["strategy"] not in IN_PLACE, "steps": [], "hooks": {}, "to_revision": former.number}
+
+
+def is_remembered(spec: Mapping[str, Any], record: Optional[Record]) -> bool:
+    """Whether the cluster's own history says where a rollback goes: it was asked for, or there is no record that could say."""
+    [kind] = spec["workload"]
+    nothing = not spec.get("to_version") and (record is None or not record.good)
+    return spec.get("to_revision") is not None or (nothing and not WORKLOADS[kind].by_hosts and hasattr(WORKLOADS[kind], "former"))

@@ -16,7 +16,7 @@ from ...core.errors import Away, ConfigError, DeliveryError, Fenced, Interrupted
 from ...core.model import Progress
 from ...core.options import Option, Options
 from ...core.plan import Kind
-from ...core.ports import Draining, ManagedWorkload
+from ...core.ports import Draining, ManagedWorkload, Remembering
 from ...core.units import duration, show_duration
 from .. import build
 from ..catalog import WORKLOADS, family
@@ -66,6 +66,8 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
             changed = workload.retire(track)
         elif step.kind is Kind.SCALE:
             changed = workload.scale(track, step.replicas or 0)
+        elif step.revision and isinstance(workload, Remembering):
+            changed = workload.restore(track, step.revision)
         else:
             changed = workload.deploy(track, step.version, step.replicas)
     except (Away, Fenced, Interrupted):

@@ -41,7 +41,8 @@ class Shop:
 
     def run(self, purpose: str, version: str = "", **file: Any) -> dict[str, Any]:
         variables = {**self.file, **file, **({"rollout_version": version} if version else {})}
-        planned = plan.run({"variables": variables, "groups": {}, "purpose": purpose, "asked": purpose, "probe": True, "show": False}, self.context())
+        what, asked = purpose if purpose in ("rollout", "rollback") else "resume", purpose if purpose in ("abort", "rollback") else "rollout"
+        planned = plan.run({"variables": variables, "groups": {}, "purpose": what, "asked": asked, "probe": True, "show": False}, self.context())
         begun = release.run({"operation": "begin", "purpose": purpose, "release": planned["release"]}, self.context())
         assert begun["batches"] == [] and begun["serial"] == [], "no play over hosts"
         spec = now = begun
@@ -160,3 +161,59 @@ def test_a_drain_that_takes_longer_than_the_lease_keeps_it(shop: Shop, monkeypat
     assert shop.run("rollout", "2", rollout_strategy="blue_green", rollout_drain_timeout="10m")["outcome"] == "promoted"
     assert shop.tracks["stable"] == ("1", 0)
     assert any("1 connection still open after 10:00" in line for line in shop.said), shop.said
+
+
+# The way back
+
+
+def test_a_rollback_that_fails_says_so_and_is_no_success(shop: Shop) -> None:
+    rolling = {"rollout_strategy": "rolling", "rollout_router": None}
+    shop.run("rollout", "2", **rolling)
+    shop.breaks("1", "ImagePullBackOff: gone from the registry")
+    ended = shop.run("rollback", **rolling)
+    assert ended["outcome"] == "partial" and ended["failed_run"]
+    assert "1 could not be brought back, 2 serves on" in shop.said[-2] and "gone from the registry" in shop.said[-2], shop.said
+    assert shop.tracks["stable"] == ("2", 4)
+
+
+def test_a_safe_rollback_waits_before_anything_changes_and_goes_on_as_a_rollback(shop: Shop) -> None:
+    shop.run("rollout", "2", rollout_strategy="blue_green")
+    asked = shop.run("rollback", rollout_strategy="blue_green", rollout_rollback_safe=True)
+    assert asked["outcome"] == "paused" and not asked["failed_run"]
+    assert shop.tracks == {"stable": ("1", 0), "canary": ("2", 4)}
+    done = shop.run("promote", rollout_strategy="blue_green", rollout_rollback_safe=True)
+    assert done["outcome"] == "rolled_back" and not done["failed_run"]
+    assert shop.tracks == {"stable": ("1", 4), "canary": ("2", 0)} and shop.stable == ("stable", "1")
+
+
+def test_a_safe_rollback_that_is_refused_changed_nothing(shop: Shop) -> None:
+    shop.run("rollout", "2", rollout_strategy="blue_green")
+    shop.run("rollback", rollout_strategy="blue_green", rollout_rollback_safe=True)
+    assert shop.run("abort", rollout_strategy="blue_green")["outcome"] == "aborted"
+    assert shop.tracks == {"stable": ("1", 0), "canary": ("2", 4)} and shop.stable == ("canary", "2")
+
+
+@pytest.mark.parametrize(("window", "waits"), [
+    ({"revisions": 1}, False), ({"duration": "1h"}, False), ({"duration": "5s"}, True), ({"revisions": 1, "duration": "5s"}, True), ({}, True)])
+def test_a_version_that_was_good_lately_is_shipped_without_steps(shop: Shop, window: dict[str, Any], waits: bool) -> None:
+    file = {"rollout_canary": {"step_weights": [50, 100], "bake": "20s"}, "rollout_rollback_window": window}
+    shop.run("rollout", "2", **file)
+    begun = shop.clock.now()
+    assert shop.run("rollout", "1", **file)["outcome"] == "promoted"
+    assert shop.stable == ("stable", "1")
+    assert (shop.clock.now() - begun > 40) is waits
+
+
+def test_a_window_counts_good_versions_and_nothing_that_was_never_good(shop: Shop) -> None:
+    file = {"rollout_canary": {"step_weights": [100], "bake": "20s"}, "rollout_rollback_window": {"revisions": 1}}
+    for version in ("2", "3"):
+        shop.run("rollout", version, **file)
+    for version, waits in (("1", True), ("4", True)):
+        begun = shop.clock.now()
+        assert shop.run("rollout", version, **file)["outcome"] == "promoted"
+        assert (shop.clock.now() - begun > 20) is waits, version
+
+
+def test_revisions_are_for_workloads_that_have_them(shop: Shop) -> None:
+    with pytest.raises(ConfigError, match="nobody keeps revisions of a memory"):
+        shop.run("rollback", rollout_to_revision=0)

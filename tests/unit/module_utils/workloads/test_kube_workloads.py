@@ -42,9 +42,9 @@ def kube() -> FakeControllers:
     return made
 
 
-def workload(kube: FakeControllers, version: str = "2", kind: str = "deployment", update: Any = None, **options: Any) -> Any:
+def workload(kube: FakeControllers, version: str = "2", kind: str = "deployment", update: Any = None, *, back: bool = False, **options: Any) -> Any:
     given = {"stable": "shop-stable", "canary": "shop-canary", "image": IMAGE, **options}
-    made = WORKLOADS[kind].from_options(validate(given, WORKLOADS[kind].OPTIONS, "rollout_workload.x"), version, update, kube=kube)
+    made = WORKLOADS[kind].from_options(validate(given, WORKLOADS[kind].OPTIONS, "rollout_workload.x"), version, update, kube=kube, back=back)
     made.clock = FakeClock()
     return made
 
@@ -425,6 +425,44 @@ def test_undo(kube: FakeControllers) -> None:
     with pytest.raises(ConfigError, match="paused"):
         shop.undo()
     assert live(kube)["spec"]["replicas"] == 3
+
+
+def test_a_way_back_takes_what_the_cluster_remembers_not_what_the_file_says_by_now(kube: FakeControllers) -> None:
+    def patch(value: str) -> dict[str, Any]:
+        return {"spec": {"template": {"spec": {"containers": [{"name": "app", "env": [{"name": "MODE", "value": value}]}]}}}}
+
+    for version in ("2", "3"):
+        workload(kube, version, patch=patch(f"of {version}")).deploy("stable", version)
+        live(kube)
+    back = workload(kube, "2", back=True, patch=patch("of 3"))
+    assert back.foresee(plan(deploys())) == workload(kube, "2").foresee(plan(deploys()))
+    assert back.deploy("stable", "2")
+    [container] = template_of(live(kube))["spec"]["containers"]
+    assert (container["image"], container["env"]) == ("registry.test/shop:2", [{"name": "MODE", "value": "of 2"}])
+
+
+def test_a_version_that_the_cluster_forgot_comes_back_by_its_image_or_is_refused_beforehand(kube: FakeControllers) -> None:
+    workload(kube).deploy("stable", "2")
+    live(kube)
+    notes = workload(kube, "7", back=True).foresee(plan(deploys(version="7")))
+    assert any("remembers no template of version 7, so its image is put into the present one" in note for note in notes)
+    assert workload(kube, "7", back=True).deploy("stable", "7") and image(kube) == "registry.test/shop:7"
+    with pytest.raises(ConfigError, match="remembers no template of version 8"):
+        workload(kube, "8", back=True, image=None, patch={"spec": {"minReadySeconds": 1}}).foresee(plan(deploys(version="8")))
+
+
+def test_what_is_put_back_is_known_by_its_name_whatever_its_number_is_by_then(kube: FakeControllers) -> None:
+    shop = workload(kube)
+    live(kube)
+    shop.deploy("stable", "2")
+    former = shop.former("stable", 1)
+    assert (former.version, former.number, former.current) == ("1", 1, False) and shop.former("stable", 2).current
+    step = Step("deploy", Kind.DEPLOY, track="stable", version="1", revision=former.name)
+    now, then = shop.compared(plan(step))
+    assert [template["spec"]["containers"][0]["image"] for template in (now, then)] == ["registry.test/shop:2", "registry.test/shop:1"]
+    assert shop.restore("stable", former.name) and not shop.restore("stable", former.name), "a run that was killed does it again"
+    with pytest.raises(ConfigError, match="shop-9 is not remembered any more"):
+        shop.restore("stable", "shop-9")
 
 
 # Drain
