@@ -78,4 +78,4 @@ class ExactJudge:
             return Phase.SUCCESSFUL, f"{between}, {self.mde:g} is excluded"
         if finding.p <= self.alpha:
             return Phase.FAILED, f"{'different' if metric.direction == 'either' else 'worse'}, {between}"
-        return Phase.RUNNING, f"cannot tell yet, {between}: needs more requests"
+        return Phase.RUNNING, f"needs more requests, {between}"

@@ -37,6 +37,8 @@ RATIOS = (1.02, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 25.0, 100.0, 1000.0)
 """How many times worse the candidate might be, beyond what is allowed: a wide net, since nobody knows beforehand. Equal weights."""
 NEIGHBOURS = 1.5
 """About so many of the ratios speak for a regression together: found by simulation, and only for how much evidence is planned."""
+BEFOREHAND = 50.0
+"""So many requests, half a bad one among them, are taken for seen when evidence is planned: the first few must not say anything wild."""
 BUDGET = 0.01
 """Chance that a release without any regression is taken back by its sequential metrics, all of them and all looks together."""
 REPEATS = 0.1
@@ -115,21 +117,22 @@ class SequentialJudge:
 
     def _decide(self, finding: Finding, allowed: float) -> tuple[Phase, str]:
         total, base = finding.total, allowed * finding.base_share
-        excess = f"{_points(finding.low - allowed * finding.base_high)} to {_points(finding.high - allowed * finding.base_low)} points"
-        if finding.p <= self.alpha and finding.high >= allowed * finding.base_low + self.mde:
-            return Phase.FAILED, f"worse, by {excess} ({100 * (1 - self.beta):g} %)"
+        low, high = finding.low - allowed * finding.base_high, finding.high - allowed * finding.base_low
+        between = f"{_points(low)} to {_points(high)} points ({100 * (1 - self.beta):g} %)"
+        if finding.p <= self.alpha and high >= self.mde:
+            return Phase.FAILED, f"worse, by {between if low > 0 else f'up to {_points(high)} points'}"  # the test is sharper than the interval
         if finding.p <= self.alpha:
-            return Phase.SUCCESSFUL, f"worse, but by less than matters ({excess})"
-        if finding.high <= allowed * finding.base_low:
-            return Phase.SUCCESSFUL, f"not worse ({excess})"
-        if finding.needed is not None and total.requests >= finding.needed:
-            if finding.share < base + self.mde:
-                return Phase.SUCCESSFUL, f"as many requests as planned, and {_points(self.mde)} points more would have shown ({excess})"
-            return Phase.RUNNING, f"cannot tell yet, {excess}: the difference matters and is not proven"
+            return Phase.SUCCESSFUL, f"worse, but by less than matters, {between}"
+        if high <= 0:
+            return Phase.SUCCESSFUL, f"not worse, {between}"
         if finding.needed is None:
-            return Phase.RUNNING, f"cannot tell, {excess}: {_points(self.mde)} points are too few to be seen at this share, raise mde"
-        more = finding.needed - total.requests
-        return Phase.RUNNING, f"cannot tell yet, {excess}: needs {more:,} more requests{_time(more, total)}"
+            return Phase.RUNNING, f"cannot tell: {_points(self.mde)} points are too few to be seen at this share, raise mde"
+        if total.requests < finding.needed:
+            more = finding.needed - total.requests
+            return Phase.RUNNING, f"needs {more:,} more requests{_time(more, total)}"
+        if finding.share < base + self.mde:
+            return Phase.SUCCESSFUL, f"as many requests as planned, and {_points(self.mde)} points more would have shown, {between}"
+        return Phase.RUNNING, f"cannot tell yet: the difference matters and is not proven, {between}"
 
 
 def counted_verdict(metric: Metric, phase: Phase, finding: Finding, text: str, *, alpha: float, beta: float, mde: float, rates: bool = False) -> Verdict:
@@ -145,10 +148,10 @@ def counted_verdict(metric: Metric, phase: Phase, finding: Finding, text: str, *
     def shown(value: float) -> str:
         return f"{value:.4g}" if rates else show_percent(100 * value)
 
-    reason = (
-        f"{metric.name} {shown(share)} against {shown(base_share)} of {metric.baseline} "
-        f"(n {total.requests:,} and {total.base_requests:,}, p {finding.p:.2g} of {alpha:.2g}): {text}"
-    )
+    values = f"{shown(share)} against {shown(base_share)} of {metric.baseline}"
+    evidence = f"(n {total.requests:,} and {total.base_requests:,}, p {finding.p:.2g} of {alpha:.2g})"
+    # what is missing comes first: lines are cut at their end
+    reason = f"{metric.name} {text}: {values} {evidence}" if phase is Phase.RUNNING else f"{metric.name} {values}: {text} {evidence}"
     sign = "\u2265" if falling else "\u2264"
     return Verdict(phase, reason, value=share, baseline=base_share, threshold=f"{sign} {shown(limit)}", n=total.requests, low=low, high=high,
                    confidence=100 * (1 - beta / 2), limit=limit, p=finding.p)
@@ -179,7 +182,7 @@ def find(blocks: Sequence[Counts], *, allowed: float, mde: float, alpha: float, 
     total = summed(blocks)
     low, high = share_bounds(total.bad, total.requests, beta / 2)
     base_low, base_high = share_bounds(total.base_bad, total.base_requests, beta / 2)
-    pooled = (total.bad + total.base_bad + 0.5) / (total.requests + total.base_requests + 1)
+    pooled = (total.bad + total.base_bad + 0.5) / (total.requests + total.base_requests + BEFOREHAND)
     part = total.requests / (total.requests + total.base_requests)
     return Finding(total, always_valid_p(blocks, allowed), low, high, base_low, base_high, planned(pooled, part, mde, allowed=allowed, alpha=alpha, beta=beta))
 
@@ -256,7 +259,7 @@ def foreseen(metric: Metric, share: float, requests: int, part: float, alpha: fl
     """What :func:`planned` will say in a release: ``share`` of stable's ``requests`` are bad now (or good, where less is worse)."""
     bad = (1 - share if metric.direction == "decrease" else share) * requests
     options = metric.judge_options
-    return planned((bad + 0.5) / (requests + 1), part, options["mde"], allowed=metric.max_ratio or 1.0, alpha=alpha, beta=options["beta"])
+    return planned((bad + 0.5) / (requests + BEFOREHAND), part, options["mde"], allowed=metric.max_ratio or 1.0, alpha=alpha, beta=options["beta"])
 
 
 def spend(alpha: float, bake: int, bakes: int) -> float:
