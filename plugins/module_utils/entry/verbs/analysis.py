@@ -29,7 +29,7 @@ from ..guard import Guard
 from ..measuring import Measuring, labels_of
 from ..release_file import ANALYSIS
 from ..run import RELEASE_OPTION, Run, for_step, seen
-from .health import allowed, parsed, prober, targets_of
+from ..vitals import vitals
 
 OPTIONS: Options = {
     **RELEASE_OPTION,
@@ -40,27 +40,6 @@ OPTIONS: Options = {
     "labels": Option("dict", "What fills C(${workload}), C(${namespace}) and C(${version}) in a query.", default={}, open=True),
     "duration": Option("duration", "How long to watch."),
 }
-
-
-class Vitals:
-    """The candidate's hosts, asked at every look of a bake. One missed answer is a hiccup, two in a row are an illness."""
-
-    def __init__(self, spec: Mapping[str, Any], hosts: tuple[str, ...]) -> None:
-        self._targets = targets_of(spec, hosts) if spec.get("health") else ()
-        self._health = parsed(spec["health"], "rollout_health") if self._targets else None
-        self._prober = prober(self._health, spec) if self._health else None
-        self._missed: dict[str, int] = {}
-
-    def unhealthy(self) -> Optional[str]:
-        """Why the candidate is not well, or None."""
-        if self._prober is None or self._health is None:
-            return None
-        answers = self._prober(self._targets)
-        self._missed = {name: self._missed.get(name, 0) + 1 for name, attempt in answers.items() if not attempt.ok}
-        ill = sorted(name for name, times in self._missed.items() if times > 1)
-        if len(ill) <= allowed(self._health, len(self._targets)):
-            return None
-        return f"{', '.join(ill)} unhealthy: {answers[ill[0]].detail}"
 
 
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -137,7 +116,7 @@ class Watching:
         labels = {track: labels_of(current.spec, track, versions[track]) for track in versions if track}
         tick = on_tick or current.tick
         ports = Ports(self._measuring.measure, self._context.clock, on_tick=lambda: tick() or self.guard.check(), on_look=self._look,
-                      lag=self._measuring.lag, judges=self._judges(), health=Vitals(current.spec, current.tracks.get(candidate, ())).unhealthy)
+                      lag=self._measuring.lag, judges=self._judges(), health=vitals(current, candidate))
         scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started),
                       shown=CANARY if baseline else "new version")
         return _bake(self.metrics, ports, {**self.analysis, **more}, wait, scope, step.interval)

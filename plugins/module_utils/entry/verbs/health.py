@@ -54,7 +54,7 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
         if late is not None:
             return {"changed": False, "seen": late}
     hosts = current.doing.hosts
-    targets = targets_of(current.spec, hosts) if current.by_hosts else _replicas(current.spec, current.doing.track)
+    targets = targets_of(current.spec, hosts) if current.by_hosts else replicas_of(current.spec, current.doing.track)
     if not targets or not current.spec.get("health"):
         return {"changed": False, "seen": seen(current, Result.DONE)}  # all of them were given up before, or readiness is all there is to ask
     wanted = parsed(current.spec["health"], "rollout_health")
@@ -113,7 +113,8 @@ def _not_ready(current: Run, context: Context) -> Optional[dict[str, Any]]:
     return seen(current, Result.FAILED, f"{called} does not get ready: {look.why}")
 
 
-def _replicas(spec: Mapping[str, Any], track: str) -> tuple[Target, ...]:
+def replicas_of(spec: Mapping[str, Any], track: str) -> tuple[Target, ...]:
+    """The ready replicas of a track at their addresses."""
     return targets_from(build.workload(spec).addresses(track), "rollout_workload")
 
 
@@ -137,7 +138,7 @@ def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:
         ready, told = _track(spec, record, slot)
         good = good and ready
         findings.append(told)
-        targets = _replicas(spec, slot)
+        targets = replicas_of(spec, slot)
     for name, options, asked in ((f"hosts of {slot}", spec.get("health"), targets),
                                    ("checks", spec["verify"].get("checks"), targets_from(spec["verify"].get("targets") or {}))):
         if options and asked:

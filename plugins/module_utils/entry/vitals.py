@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the version that is being shipped is well, asked at every look of a bake. One missed answer is a hiccup, two in a row are an illness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Optional
+
+from ..core.errors import Unavailable
+from ..core.ports import ManagedWorkload
+from ..core.target import Target
+from . import build
+from .run import Run
+from .verbs.health import allowed, parsed, prober, replicas_of, targets_of
+
+
+def vitals(current: Run, candidate: str) -> Callable[[], Optional[str]]:
+    """A question that says why the candidate is not well, or None."""
+    hosts = current.tracks.get(candidate, ())
+    if current.by_hosts:
+        return Answers(current.spec, lambda: targets_of(current.spec, hosts)).unhealthy
+    called = current.record.plan.called.get(candidate, candidate)
+    readiness = Readiness(build.workload(current.spec), candidate, called, current.spec)
+    answers = Answers(current.spec, lambda: replicas_of(current.spec, candidate))
+    return lambda: readiness.unhealthy() or answers.unhealthy()
+
+
+class Answers:
+    """What ``rollout_health`` asks of each host, or of each replica that is ready."""
+
+    def __init__(self, spec: Mapping[str, Any], targets: Callable[[], tuple[Target, ...]]) -> None:
+        self._targets = targets
+        self._health = parsed(spec["health"], "rollout_health") if spec.get("health") else None
+        self._prober = prober(self._health, spec) if self._health else None
+        self._missed: dict[str, int] = {}
+
+    def unhealthy(self) -> Optional[str]:
+        if self._prober is None or self._health is None:
+            return None
+        try:
+            targets = self._targets()
+        except Unavailable:
+            return None  # who cannot be seen is not ill; the lease says when nobody can be seen for too long
+        answers = self._prober(targets) if targets else {}
+        self._missed = {name: self._missed.get(name, 0) + 1 for name, attempt in answers.items() if not attempt.ok}
+        ill = sorted(name for name, times in self._missed.items() if times > 1)
+        if len(ill) <= allowed(self._health, len(targets)):
+            return None
+        return f"{', '.join(ill)} unhealthy: {answers[ill[0]].detail}"
+
+
+class Readiness:
+    """What the workload itself says: a replica that cannot live is an illness at once, one that was ready and is not any more after two looks.
+
+    Replicas that an autoscaler adds or takes away are neither. ``rollout_health.max_failed`` may be away.
+    """
+
+    def __init__(self, workload: ManagedWorkload, track: str, called: str, spec: Mapping[str, Any]) -> None:
+        self._workload, self._track, self._called = workload, track, called
+        self._health = parsed(spec["health"], "rollout_health") if spec.get("health") else None
+        self._most, self._missed = 0, 0
+
+    def unhealthy(self) -> Optional[str]:
+        try:
+            look = self._workload.progress(self._track)
+        except Unavailable:
+            return None
+        if look.failed:
+            return f"{self._called} is not well any more: {look.why}"
+        self._most = max(self._most, look.ready)
+        expected = min(self._most, look.wanted)
+        away = expected - look.ready
+        self._missed = self._missed + 1 if away > (allowed(self._health, expected) if self._health else 0) else 0
+        return f"{self._called} is not well any more: {look.ready} of {expected} replicas are ready; {look.why}" if self._missed > 1 else None

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A version with replicas that falls ill while a bake waits, with and without metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Progress
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.vitals import Readiness
+from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.test_managed_release import Shop
+
+
+class Doomed(FakeClock):
+    """Time in which version 2 begins to crash after a minute."""
+
+    def __init__(self, shop: Shop) -> None:
+        super().__init__()
+        self.shop = shop
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.now() > 60:
+            self.shop.breaks("2", "CrashLoopBackOff")
+
+
+@pytest.mark.parametrize("file", [
+    {"rollout_strategy": "rolling", "rollout_router": None, "rollout_rolling": {"monitor": "5m"}},
+    {"rollout_strategy": "blue_green", "rollout_blue_green": {"post_promotion_bake": "5m"}},
+    {"rollout_canary": {"step_weights": [50, 100], "bake": "5m"}},
+], ids=["rolling", "blue_green", "canary"])
+def test_replicas_that_crash_while_a_bake_waits_end_it_without_any_metric(tmp_path: Path, file: dict[str, Any]) -> None:
+    shop = Shop(tmp_path, **file)
+    shop.clock = Doomed(shop)
+    ended = shop.run("rollout", "2")
+    assert ended["outcome"] == "rolled_back" and "CrashLoopBackOff" in ended["reason"]
+    assert 60 < shop.clock.now() < 120
+    assert shop.stable == ("stable", "1") and shop.tracks["stable"] == ("1", 4)
+
+
+class Told:
+    """A workload that says one thing after the other."""
+
+    def __init__(self, looks: Sequence[Any]) -> None:
+        self.looks = list(looks)
+
+    def progress(self, track: str) -> Progress:
+        look = self.looks.pop(0)
+        if look is None:
+            raise Unavailable("no answer")
+        ready, wanted = look
+        return Progress(ready == wanted, "" if ready == wanted else "shop-7 runs and is not ready", ready=ready, wanted=wanted)
+
+
+@pytest.mark.parametrize(("looks", "ill"), [
+    ([(3, 3), (2, 3), (3, 3), (2, 3)], False),
+    ([(3, 3), (2, 3), (2, 3)], True),
+    ([(3, 3), (3, 6), (4, 6), (6, 6)], False),
+    ([(6, 6), (5, 3), (3, 3), (3, 3)], False),
+    ([(6, 6), (3, 4), (3, 4)], True),
+    ([(3, 3), None, (2, 3), None, (3, 3)], False),
+], ids=["a hiccup", "an illness", "an autoscaler adds", "an autoscaler takes away", "and one of the rest is ill", "nobody can be seen"])
+def test_replicas_that_were_ready_and_are_not_any_more(looks: list[Any], ill: bool) -> None:
+    readiness = Readiness(Told(looks), "canary", "shop-canary", {})  # type: ignore[arg-type]
+    said = [readiness.unhealthy() for _look in looks]
+    assert said[:-1] == [None] * (len(looks) - 1)
+    assert ("shop-canary is not well any more" in (said[-1] or "")) is ill
+
+
+def test_as_many_may_be_away_as_the_health_check_allows() -> None:
+    health = {"http": {"url": "http://${address}/health"}, "max_failed": "1"}
+    readiness = Readiness(Told([(4, 4), (3, 4), (3, 4), (2, 4), (2, 4)]), "canary", "shop-canary", {"health": health})  # type: ignore[arg-type]
+    assert [bool(readiness.unhealthy()) for _look in range(5)] == [False, False, False, False, True]
