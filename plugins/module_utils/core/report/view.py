@@ -141,7 +141,7 @@ def view(journal: j.Journal, *, now: float | None = None, resume_command: str = 
     fault = ends.fault(journal)
     rows = [_row(journal, step, candidate, outcome, fault, moment) for step in plan]
     rows = [row for row, step in zip(rows, plan) if step.kind not in TIDYING or row.state == "failed"]
-    rows = _deployed(journal, plan) + _merged(rows)
+    rows = _deployed(journal, plan) + _merged(rows, frozenset(f"{name} is ready" for name in begin.called.values()))
     asked = [share.asked.get(candidate, 0.0) for share in journal.all(j.Share)]
     asked += [wording.weights(write.after).get(candidate, 0.0) for write in journal.all(j.Write)]
     return View(
@@ -269,12 +269,17 @@ def _deployed(journal: j.Journal, plan: tuple[j.PlannedStep, ...]) -> list[Row]:
     return [Row("deploy", "deploy", "failed" if failed else "done", seconds=seconds, started=started, facts=tuple(_deploy_facts(deploys, health)))]
 
 
-def _merged(rows: list[Row]) -> list[Row]:
-    """A bake goes into the line of the weight before it, a gate that is still far away into the line of the weight after it."""
+def _merged(rows: list[Row], waits: frozenset[str]) -> list[Row]:
+    """A bake goes into the line of the weight before it, the wait for an object's Pods into that of the change which it follows.
+
+    A gate that is still far away goes into the line of the weight after it.
+    """
     result: list[Row] = []
     for row in rows:
         last = result[-1] if result else None
-        if row.kind == "bake" and last and last.weight is not None and last.kind in ("set_weight", "weight", ""):
+        watches = row.kind == "bake" and last and last.weight is not None and last.kind in ("set_weight", "weight", "")
+        awaits = row.kind == "health" and last and last.kind in ("deploy", "scale") and row.label in waits
+        if last and (watches or awaits):
             result[-1] = _joined(last, row)
         elif row.weight is not None and last and last.kind == "gate" and last.state == row.state == "todo":
             name = last.label.removeprefix("gate ").strip('"')

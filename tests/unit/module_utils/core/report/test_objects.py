@@ -60,5 +60,17 @@ def test_objects_are_called_by_their_names() -> None:
     assert "<h2>Pods</h2>" in page and "1 of 1 Pod" in page
 
 
+def test_the_wait_for_pods_stands_in_the_line_of_what_it_follows() -> None:
+    steps = [{"index": 0, "name": "scale shop-canary to 2", "kind": "scale"}, {"index": 1, "name": "shop-canary is ready", "kind": "health"}]
+    story = [journal.event("begin", 0.0, release={"name": "shop", "version": "2"}, steps=steps, called=CALLED),
+             journal.event("step", 1.0, step=0, status="started"), journal.event("step", 1.5, step=0, status="done")]  # fmt: skip
+    [row] = view.from_events(story).rows
+    assert (row.label, row.state, row.facts) == ("scale shop-canary to 2", "current", ())
+    story += [journal.event("step", 2.0, step=1, status="started"), journal.event("ready", 4.0, step=1, name="shop-canary", ready=2, wanted=2, seconds=2.0),
+              journal.event("step", 4.0, step=1, status="done")]  # fmt: skip
+    [row] = view.from_events(story).rows
+    assert (row.state, [fact.text for fact in row.facts]) == ("done", ["2 of 2 Pods in 2 s"])
+
+
 def test_slots_without_objects_are_slots() -> None:
     assert view.from_events(events()).slot("canary") == "2 (slot canary)"
