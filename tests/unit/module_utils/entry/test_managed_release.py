@@ -156,10 +156,19 @@ def test_a_track_is_asked_to_finish_after_the_delay_and_before_it_goes(shop: Sho
 
 
 def test_a_drain_that_takes_longer_than_the_lease_keeps_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewals = set[str]()
+
+    def ask(workload: MemoryWorkload, track: str, left: float) -> Iterator[tuple[str, Asked]]:
+        lease = shop.store.load("lease")
+        assert lease is not None
+        renewals.add(lease.token)
+        yield "pod-1", Asked(1)
+
     monkeypatch.setattr(MemoryWorkload, "drains", True, raising=False)
-    monkeypatch.setattr(MemoryWorkload, "ask_to_finish", lambda workload, track, left: iter([("pod-1", Asked(1))]), raising=False)
+    monkeypatch.setattr(MemoryWorkload, "ask_to_finish", ask, raising=False)
     assert shop.run("rollout", "2", rollout_strategy="blue_green", rollout_drain_timeout="10m")["outcome"] == "promoted"
     assert shop.tracks["stable"] == ("1", 0)
+    assert len(renewals) >= 600 / 50, "it would have stopped by itself otherwise"
     assert any("1 connection still open after 10:00" in line for line in shop.said), shop.said
 
 
