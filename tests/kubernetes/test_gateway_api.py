@@ -26,7 +26,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.routers impor
 from ansible_collections.progressive.delivery.tests.cluster.cluster import fetch, service, wait_until
 from ansible_collections.progressive.delivery.tests.cluster.scraper import Scraper
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
-from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import free_port
+from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm, free_port
 from ansible_collections.progressive.delivery.tests.kubernetes import release_rig
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import GatewayShop, http_route
 from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import COLORS
@@ -56,6 +56,13 @@ def plane(cluster, mesh, tmp_path_factory):
         made = GatewayShop(namespace, mesh)
         yield made
         made.close()
+
+
+@pytest.fixture
+def users():
+    farm = Farm()
+    yield farm
+    farm.close()
 
 
 @pytest.fixture
@@ -239,7 +246,12 @@ def test_the_preview_leads_to_the_slot_without_traffic(shop):
         assert shop.tracks(20) == {"canary" if canary else "stable": 20}
 
 
-def test_blue_green_switches_requests_and_goes_back(namespace, mesh):
+def weights(namespace):
+    [rule] = namespace.get("httproute", "shop")["spec"]["rules"]
+    return [ref["weight"] for ref in rule["backendRefs"]]
+
+
+def test_blue_green_switches_requests_and_waits_for_a_control_plane_that_lags(namespace, mesh, users):
     mesh.take_in(namespace)
     entry = mesh.entry(namespace.name)
     made = release_rig.Shop(namespace, rollout_router={"gateway_api": {"http_route": "shop", "preview": "preview"}}, rollout_strategy="blue_green")
@@ -253,8 +265,18 @@ def test_blue_green_switches_requests_and_goes_back(namespace, mesh):
     wait_until(lambda: version() == "1", 30)
     done = made.run("rollout", "2", rollout_steps=[{"gate": {"name": "look"}}])
     assert (done["outcome"], version(), version(Host="preview.shop.example")) == ("paused", "1", "2")
-    done = made.run("promote", "2", rollout_steps=[{"gate": {"name": "look"}}])
-    assert (done["outcome"], version()) == ("promoted", "2")
+    with users.load(entry.port, 50) as load:
+        with mesh.frozen():
+            promotion = made.started("promote", "2", rollout_steps=[{"gate": {"name": "look"}}])
+            wait_until(lambda: weights(namespace) == [0, 100], 30)
+            seen = len(load.hits)
+            wait_until(lambda: len(load.hits) > seen + 100)  # two seconds in which the Envoy knows nothing of it
+            assert made.holds("blue") == ("1", 1), "it still has all requests"
+            assert {hit.server for hit in load.hits} == {"1"}
+        assert promotion.end()["outcome"] == "promoted"
+        wait_until(lambda: version() == "2")
+    assert load.failed == []
+    assert made.holds("blue") == ("1", 0)
     assert made.run("rollback")["outcome"] == "rolled_back"
     wait_until(lambda: version() == "1", 10)
 

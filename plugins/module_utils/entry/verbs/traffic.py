@@ -73,6 +73,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     result: dict[str, Any] = {"changed": want != before, "before": encode(before), "after": encode(want)}
     if context.check_mode or want == before:
         return result
+    _receivers_answer(router, want, limits, context)
     router.write(want)
     settlement = _settled(router, want, limits, context, measure=params["measure"] and Capability.MEASURE in router.capabilities)
     out = tuple(params.get("drained") or ())
@@ -152,7 +153,7 @@ def _carry_out(current: Run, context: Context) -> dict[str, Any]:
     limits = Limits(duration(spec["propagation_timeout"]), duration(spec["drain_timeout"]), percent(measure.get("tolerance", 2)),
                     int(measure.get("min_requests", 200)))
     before = read_or(router, current.routes) if current.record.back else router.read()
-    _receivers_answer(router, want, limits, current, context)
+    _receivers_answer(router, want, limits, context, current)
     _receivers_up(router, current.routes, want, limits, current, context)
     begun = context.clock.now()
     router.write(want)
@@ -199,14 +200,14 @@ def _share_line(settlement: Settlement, want: Routes, current: Run) -> str:
     return f"{asked} asked, {show_percent(round(float(settlement.measured.get(track, 0)), 1))} measured over {settlement.requests:,} requests"
 
 
-def _receivers_answer(router: TrafficRouter, want: Routes, limits: Limits, current: Run, context: Context) -> None:
+def _receivers_answer(router: TrafficRouter, want: Routes, limits: Limits, context: Context, current: Optional[Run] = None) -> None:
     """Wait until whoever is to get more has somebody to answer, where the router can tell. Raises TimedOut."""
     if not isinstance(router, Heedful):
         return
     deadline = context.clock.now() + limits.propagation
     while why := router.unready(want):
         if context.clock.now() >= deadline:
-            raise TimedOut(f"{why} after {show_duration(limits.propagation)}", where=current.label)
+            raise TimedOut(f"{why} after {show_duration(limits.propagation)}", where=current.label if current else "")
         _tick(current)
         context.clock.sleep(LOOK_EVERY)
 

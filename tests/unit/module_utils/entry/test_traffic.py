@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import TimedOut
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Member, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import traffic
@@ -52,6 +53,35 @@ def test_nobody_waits_for_a_share_that_is_not_counted(capabilities, waits):
     result = traffic.run(params, Context(clock, routers=lambda _options, _tracks: router))
     assert result["settled"] and result["changed"]
     assert (clock.now() > begun) is waits
+
+
+class Careful(MemoryRouter):
+    """Nobody of canary can answer before ``ready``; it refuses to write until then."""
+
+    clock, ready = FakeClock(), 0.0
+
+    def unready(self, want: Routes) -> str:
+        return "Service canary has no ready endpoint" if want.weight("canary") and self.clock.now() < self.ready else ""
+
+    def write(self, want: Routes) -> None:
+        assert not self.unready(want)
+        super().write(want)
+
+
+@pytest.mark.parametrize("seconds, there", [(0, True), (20, True), (61, False)])
+def test_who_gets_more_is_waited_for_where_the_router_can_tell(seconds, there):
+    router = Careful(TRACKS)
+    router.write(Routes({"stable": Fraction(100), "canary": Fraction(0)}))
+    router.clock = FakeClock()
+    router.ready = router.clock.now() + seconds
+    params = {"release": None, "router": {}, "weights": {"stable": 50, "canary": 50}, "propagation_timeout": "60s", "drain_timeout": "30s", "measure": False}
+    context = Context(router.clock, routers=lambda _options, _tracks: router)
+    if there:
+        assert traffic.run(params, context)["settled"]
+        return
+    with pytest.raises(TimedOut, match="Service canary has no ready endpoint after 1:00"):
+        traffic.run(params, context)
+    assert router.read().weight("canary") == 0
 
 
 def test_another_host_asks_for_a_cut_and_for_warnings(tmp_path: pathlib.Path) -> None:
