@@ -27,12 +27,13 @@ from typing import Any, ClassVar, Optional
 
 from .errors import ConfigError, DeliveryError
 from .evidence import COUNTS, Counts, as_blocks
-from .judge import SHARES
 from .metric import Metric
 from .model import Phase, Series, Verdict
 from .options import Option, Options
 from .units import show_duration, show_percent
 
+COUNTED = ("conversion", "error_rate", "success_rate")
+"""Built-in metrics that are shares of requests."""
 RATIOS = (1.02, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 25.0, 100.0, 1000.0)
 """How many times worse the candidate might be, beyond what is allowed: a wide net, since nobody knows beforehand. Equal weights."""
 NEIGHBOURS = 1.5
@@ -152,16 +153,16 @@ def counted_verdict(metric: Metric, phase: Phase, finding: Finding, text: str, *
     evidence = f"(n {total.requests:,} and {total.base_requests:,}, p {finding.p:.2g} of {alpha:.2g})"
     # what is missing comes first: lines are cut at their end
     reason = f"{metric.name} {text}: {values} {evidence}" if phase is Phase.RUNNING else f"{metric.name} {values}: {text} {evidence}"
-    sign = "\u2265" if falling else "\u2264"
-    return Verdict(phase, reason, value=share, baseline=base_share, threshold=f"{sign} {shown(limit)}", n=total.requests, low=low, high=high,
+    matters = f"from {f'{mde:g}' if rates else f'{_points(mde)} points'} {'less' if falling else 'more'}"
+    return Verdict(phase, reason, value=share, baseline=base_share, threshold=matters, n=total.requests, low=low, high=high,
                    confidence=100 * (1 - beta / 2), limit=limit, p=finding.p)
 
 
 def check_counted(metric: Metric, where: str) -> None:
     """Raise ConfigError unless the metric can be weighed by counts of two tracks that run at the same time."""
-    if metric.builtin and metric.builtin not in SHARES:
+    if metric.builtin and metric.builtin not in COUNTED:
         raise ConfigError(f"{metric.judge} weighs shares of requests, {metric.builtin} is none", where=f"{where}.judge",
-                          do=f"Use it with {', '.join(SHARES)}, or with a query that gives a share and its count.")
+                          do=f"Use it with {', '.join(COUNTED)}, or with a query that gives a share and its count.")
     if metric.baseline not in ("stable", "experiment"):
         raise ConfigError(f"{metric.judge} compares requests of the same time", where=f"{where}.baseline", do="Write stable or experiment.")
     if metric.max_delta is not None:
