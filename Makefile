@@ -45,6 +45,9 @@ cluster: venv  ## a Kubernetes node on this machine, for the tests and for you (
 cluster-down: venv  ## end it and remove all that is left of it
 	@$(NODE) down
 
+rbac: venv  ## write examples/rbac from the table of rights
+	@$(PYTHON) tests/tools/rbac.py
+
 lock: venv  ## resolve tests/requirements.in into tests/requirements.txt
 	@.venv/bin/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --upgrade tests/requirements.in -o tests/requirements.txt
 

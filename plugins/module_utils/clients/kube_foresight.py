@@ -17,7 +17,7 @@ from ..core.kube_selector import overlap
 from ..core.kube_template import template_of
 from ..core.plan import WORKLOAD, Kind, Plan, Step
 from ..core.strategies.managed import peak
-from . import kube_resources
+from .kube_access import may
 from .kube_edit import merge_patch
 from .kube_errors import Forbidden, NoSuchResource
 from .kube_resources import PDBS, QUOTAS, Resource
@@ -27,15 +27,12 @@ if TYPE_CHECKING:
 
 Objects = Mapping[str, "dict[str, Any]"]
 
-RESOURCES = {str(item): item for item in vars(kube_resources).values() if isinstance(item, Resource)}
-
 
 def foresee(workload: KubeWorkload, plan: Plan) -> list[str]:
     """Notes for people. Raises ConfigError, Unsupported for what cannot go well. Writes nothing."""
     steps = [step for step in plan.steps if step.kind in WORKLOAD]
     slots = list(dict.fromkeys(step.track for step in steps))
     names = {slot: workload.name(slot) for slot in slots}
-    _allowed(workload)
     objects = {slot: found for slot, name in names.items() if (found := workload.kube.get(workload.RESOURCE, name)) is not None}
     notes = [*_missing(workload, steps, objects), *_lacking(workload)]
     _paused(workload, objects)
@@ -53,28 +50,9 @@ def foresee(workload: KubeWorkload, plan: Plan) -> list[str]:
     return notes
 
 
-def _allowed(workload: KubeWorkload) -> None:
-    """Raises ConfigError naming every right that lacks."""
-    used = {"config_maps": workload.configs.names, "drain": workload.drain, "create_missing": workload.create_missing, "hpa": workload.hpas.named}
-    lacks = [right for right in kube_rights.needed(workload.KIND, tuple(use for use, given in used.items() if given)) if not _may(workload, *right)]
-    if lacks:
-        shown = ", ".join(f"{verb} {resource}" for resource, verb in lacks)
-        raise ConfigError(f"this user may not {shown} in namespace {workload.kube.namespace}", where=workload.kube.where,
-                          do="Add them to its Role (see examples/rbac).")
-
-
-def _may(workload: KubeWorkload, resource: str, verb: str) -> bool:
-    path, _dot, group = resource.partition(".")
-    plural, _slash, subresource = path.partition("/")
-    try:
-        return workload.kube.allowed(RESOURCES[f"{plural}.{group}" if group else plural], verb, subresource=subresource)
-    except Forbidden:
-        return True  # who may not even ask finds out by trying
-
-
 def _lacking(workload: KubeWorkload) -> Iterator[str]:
     wanted = {right: lost for right, lost in kube_rights.NICE.items() if right not in workload.SPARED}
-    lacks = [f"{verb} {resource} ({lost})" for (resource, verb), lost in wanted.items() if not _may(workload, resource, verb)]
+    lacks = [f"{verb} {resource} ({lost})" for (resource, verb), lost in wanted.items() if not may(workload.kube, (resource, verb))]
     if lacks:
         yield f"not allowed, and done without: {'; '.join(lacks)}"
 

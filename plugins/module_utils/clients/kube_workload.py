@@ -14,6 +14,7 @@ from ..core import kube_history
 from ..core.errors import ConfigError, Conflict, Unavailable
 from ..core.kube_history import Revision
 from ..core.kube_pods import is_ready, is_running
+from ..core.kube_rights import Rights, needed
 from ..core.kube_selector import sibling, text
 from ..core.kube_template import IMAGE, VERSION, Recipe, bare, fresh, main_container, release, replaced_template, same_template, template_of, version_of
 from ..core.model import CANARY, STABLE, Asked, Progress, Track
@@ -140,6 +141,10 @@ class KubeWorkload:
                 look = self.status(manifest)
                 tracks[slot] = Track(slot, version_of(template_of(manifest), self.recipe.container), look.wanted, look.ready)
         return tracks
+
+    def rights(self) -> Rights:
+        used = {"config_maps": self.configs.names, "drain": self.drain, "create_missing": self.create_missing, "hpa": self.hpas.named}
+        return needed(self.KIND, tuple(use for use, given in used.items() if given))
 
     def foresee(self, plan: Any) -> list[str]:
         return foresee(self, plan)

@@ -24,6 +24,7 @@ from ..clients.kube_resources import GATEWAYS, HTTPROUTES
 from ..clients.kube_slots import SLOTS, Slots, ready_endpoints
 from ..core import gateway_status
 from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
+from ..core.kube_rights import ROUTER, Rights
 from ..core.lease import Marker
 from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
 from ..core.options import Option, Options
@@ -138,6 +139,9 @@ class GatewayApiRouter:
         """Take our own rules out. Weights stay."""
         for name in self._all():
             changed(self.kube, HTTPROUTES, name, partial(http_route.unowned, layout=self.layout), marker=self.marker)
+
+    def rights(self) -> Rights:
+        return ROUTER["gateway_api"]
 
     def mark(self, marker: Marker) -> None:
         self.marker = marker

@@ -18,6 +18,7 @@ from ..clients.kube_edit import Manifest, change, changed_by, fence_of, found, r
 from ..clients.kube_resources import DAEMONSETS, HPAS, SERVICES
 from ..clients.kube_slots import SLOTS, Slots, ready_endpoints, written
 from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
+from ..core.kube_rights import ROUTER, Rights
 from ..core.kube_selector import labels_of, selects, sibling
 from ..core.lease import Marker
 from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
@@ -110,6 +111,10 @@ class ReplicaRatioRouter:
         for track, manifest in self._manifests().items():
             rehearsed(self.kube, self.slots.resource, manifest, edit(manifest, pods[track]), self.slots.namespace)
 
+    def rights(self) -> Rights:
+        scaled = tuple((str(self.slots.resource), verb) for verb in ("get", "patch"))
+        return (*scaled, *(ROUTER["replica_ratio"] if self.service else ()))
+
     def mark(self, marker: Marker) -> None:
         self.marker = marker
 
@@ -133,7 +138,8 @@ class ReplicaRatioRouter:
     def _manifests(self) -> dict[str, Manifest]:
         """Those that are there: the candidate's may be made by the release. Raises ConfigError where there is none."""
         kube, slots = self.kube, self.slots
-        live = {track: manifest for track, name in slots.names.items() if (manifest := kube.get(slots.resource, name, slots.namespace)) is not None}
+        read = {track: kube.get(slots.resource, name, slots.namespace) for track, name in slots.names.items()}
+        live: dict[str, Manifest] = {track: manifest for track, manifest in read.items() if manifest is not None}
         return live or {STABLE: found(kube, slots.resource, slots.names[STABLE], slots.namespace)}
 
     def _check_service(self, live: Mapping[str, Manifest]) -> None:

@@ -18,6 +18,7 @@ from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, 
 from ..clients.kube_resources import SERVICES
 from ..clients.kube_slots import SLOTS, Labels, Slots, pods_of, ready_endpoints, ready_pods, written
 from ..core.errors import ConfigError, Unsupported
+from ..core.kube_rights import ROUTER, Rights
 from ..core.kube_selector import sibling
 from ..core.lease import Marker
 from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
@@ -111,6 +112,10 @@ class ServiceRouter:
             if manifest is not None:
                 rehearsed(self.kube, SERVICES, manifest, edit(manifest, routes, self.selectors()))
 
+    def rights(self) -> Rights:
+        by_workload: Rights = ((str(self._told.resource), "get"),) if isinstance(self._told, Slots) else ()
+        return (*ROUTER["service"], *by_workload)
+
     def mark(self, marker: Marker) -> None:
         self.marker = marker
 
@@ -126,11 +131,11 @@ class ServiceRouter:
 
     def _workloads(self, slots: Slots) -> dict[str, Manifest]:
         """Both; for one that the release will make, what it will be. Raises ConfigError."""
-        live = {slot: manifest for slot, name in slots.names.items() if (manifest := self.kube.get(slots.resource, name, slots.namespace)) is not None}
+        read = {slot: self.kube.get(slots.resource, name, slots.namespace) for slot, name in slots.names.items()}
+        live: dict[str, Manifest] = {slot: manifest for slot, manifest in read.items() if manifest is not None}
         first = next(iter(live.values()), None)
         made = {slot: sibling(first, name, name) for slot, name in slots.names.items() if slot not in live} if first is not None else {}
-        both = {slot: live.get(slot) or made.get(slot) or found(self.kube, slots.resource, name, slots.namespace) for slot, name in slots.names.items()}
-        return both
+        return {slot: live.get(slot) or made.get(slot) or found(self.kube, slots.resource, name, slots.namespace) for slot, name in slots.names.items()}
 
     def _aims(self, want: Routes) -> list[tuple[str, Routes]]:
         """Each Service with what it shall do."""

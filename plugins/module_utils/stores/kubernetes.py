@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Optional
 from ..clients.kube import KUBE_OPTIONS, Kube
 from ..clients.kube_resources import CONFIGMAPS, LEASES, Resource
 from ..core.errors import ConfigError, Conflict
+from ..core.kube_rights import STORE, Rights
 from ..core.lease import KEY as LEASE
 from ..core.lease import RECORD, TTL
 from ..core.options import Options
@@ -47,7 +48,7 @@ class KubernetesStore:
             do = "Lower-case letters, digits, '-' and '.', up to 200: Kubernetes takes no other names."
             raise ConfigError(f"{name[:80]!r} cannot be the name of a release whose state is in Kubernetes", where="rollout_name", do=do)
         self._name = name
-        self._kube = kube
+        self.kube = kube
         self._loaded: dict[str, dict[str, Any]] = {}
 
     @classmethod
@@ -58,7 +59,7 @@ class KubernetesStore:
     def load(self, key: str) -> Optional[Stored]:
         """The document. Raises ConfigError when an object of that name is not ours or not readable; Unavailable."""
         resource, name = self._place(key)
-        found = self._kube.get(resource, name)
+        found = self.kube.get(resource, name)
         if found is None:
             return None
         self._loaded[key] = found
@@ -73,18 +74,21 @@ class KubernetesStore:
         if expect is not None:
             current = self._loaded.pop(key, {})  # the server compares: an object that is another by now is refused
             if not current or current["metadata"]["resourceVersion"] != expect:
-                current = self._kube.get(resource, name) or {}
+                current = self.kube.get(resource, name) or {}
             if not current or current["metadata"]["resourceVersion"] != expect:
                 raise Conflict("somebody else changed it meanwhile", where=self._shown(key))
             self._parsed(key, current)
         wanted = self._document(key, value, text, mark, current)
         try:
-            written = self._kube.replace(resource, wanted) if current else self._kube.create(resource, wanted)
+            written = self.kube.replace(resource, wanted) if current else self.kube.create(resource, wanted)
         except Conflict:
-            written = self._kube.get(resource, name) or {}
+            written = self.kube.get(resource, name) or {}
             if self._annotations(written).get(f"{OURS}saved") != mark:  # equal: our own save, whose first answer was lost
                 raise
         return str(written["metadata"]["resourceVersion"])
+
+    def rights(self) -> Rights:
+        return STORE
 
     def _place(self, key: str) -> tuple[Resource, str]:
         """Where a document is: its kind of object and the object's name."""
@@ -96,7 +100,7 @@ class KubernetesStore:
 
     def _shown(self, key: str) -> str:
         resource, name = self._place(key)
-        return f"{resource.kind} {self._kube.namespace}/{name}"
+        return f"{resource.kind} {self.kube.namespace}/{name}"
 
     @staticmethod
     def _annotations(found: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -122,7 +126,7 @@ class KubernetesStore:
     def _parsed(self, key: str, found: Mapping[str, Any]) -> dict[str, Any]:
         resource, name = self._place(key)
         annotations, shown = self._annotations(found), self._shown(key)
-        aside = f"Look at it; to forget this state and start from what is live: kubectl -n {self._kube.namespace} delete {resource.plural} {name}"
+        aside = f"Look at it; to forget this state and start from what is live: kubectl -n {self.kube.namespace} delete {resource.plural} {name}"
         whose = annotations.get(f"{OURS}document")
         if whose is None:
             raise ConfigError("was not made by this collection", where=shown, do="Choose another rollout_name, or move that object away.")

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
+from ...clients import kube_access
 from ...clients.version import over_http
 from ...core.codec import encode
 from ...core.diff import changes
@@ -21,15 +22,16 @@ from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes, Track
 from ...core.options import Option, Options
 from ...core.plan import TRAFFIC, Plan, describe, routes_at
-from ...core.ports import Rehearsing, Remembering, TrafficRouter, Wary
+from ...core.ports import Rehearsing, Remembering, StateStore, TrafficRouter, Wary
 from ...core.record import Record
 from ...core.strategies.compile import IN_PLACE, compile_plan
 from ...core.units import show_percent
 from .. import build, plan_text, release_file
-from ..catalog import STORES, WORKLOADS
+from ..catalog import ROUTERS, STORES, WORKLOADS
 from ..context import Context
 from ..deciders import Deciders
 from ..preflight import Preflight
+from ..shared import takes_part
 from ..stored import last_state, stored_record
 from .rollback import as_rollback, at_once, by_revision, is_remembered, within_window
 
@@ -63,6 +65,8 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         variables["rollout_strategy"] = params["strategy"]
     spec = release_file.located(release_file.read(variables), params.get("folders") or [])
     store = build.store(spec["store"], spec["name"], context)
+    if params["purpose"] in ("rollout", "rollback"):  # what is under way is gone on with, or taken back, as far as that goes
+        kube_access.check(_permitted(spec, store))
     record = stored_record(store)
     spec = build.zoned(spec, params.get("groups") or {})
     hosts, by_hosts = _hosts(spec, params.get("groups") or {})
@@ -121,6 +125,16 @@ def _asked_for(spec: dict[str, Any], purpose: str, record: Optional[Record], hos
         return {**at_once(spec, hosts), "analysis": None, "quick": True,
                 "rolling": {**spec["rolling"], **dict.fromkeys(("bake_first", "bake_between", "monitor"), "0s")}}
     return {**spec, "returning": purpose == "resume" and record is not None and record.running and record.release.purpose == "rollback"}
+
+
+def _permitted(spec: Mapping[str, Any], store: StateStore) -> Iterator[kube_access.Permitted]:
+    """The parts of the release that need rights in a cluster."""
+    parts: list[Any] = [store]
+    if not build.by_hosts(spec):
+        parts.append(build.workload(spec))
+    if any(takes_part(ROUTERS[kind]) for kind in spec.get("router") or {}):
+        parts.append(build.local_router(spec["router"], {}))
+    return (part for part in parts if isinstance(part, kube_access.Permitted))
 
 
 def digest(spec: Mapping[str, Any]) -> str:

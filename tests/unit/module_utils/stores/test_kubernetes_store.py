@@ -185,6 +185,6 @@ def test_what_goes_wrong_is_passed_on(kube, store):
 def test_options():
     options = validate({"namespace": "prod", "kubeconfig": {"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "k"}}],
                         "clusters": [{"name": "k", "cluster": {"server": "https://one"}}]}}, KubernetesStore.OPTIONS, "rollout_store.kubernetes")  # fmt: skip
-    assert KubernetesStore.from_options(options, "shop")._kube.namespace == "prod"
+    assert KubernetesStore.from_options(options, "shop").kube.namespace == "prod"
     assert not KubernetesStore.on_one_host
     assert json.dumps(options)

@@ -374,16 +374,10 @@ def few(kube: FakeControllers) -> None:
     kube.put(HPAS, autoscaler("hpa", "shop-canary", most=1))
 
 
-def unlisted(kube: FakeControllers) -> None:
-    kube.forbid("list", "replicasets")
-    kube.forbid("patch", "deployments")
-
-
 @pytest.mark.parametrize("world, message", [
     (paused, "it is paused.*kubectl -n shop rollout resume deployment/shop-stable"), (same_labels, "also matches the Pods of the other"),
     (gone, "there is no Deployment shop-canary.*kubectl -n shop create deployment shop-canary --image=registry.test/shop:2 --replicas=0"),
     (small, "quota small has 4 pods, 3 used, and 2 more Pods are needed"), (few, "at most 1 replicas, and 2 are needed"),
-    (unlisted, "may not patch deployments.apps, list replicasets.apps in namespace shop"),
 ])  # fmt: skip
 def test_what_cannot_go_well_is_refused(kube: FakeControllers, world: Any, message: str) -> None:
     world(kube)
