@@ -44,6 +44,11 @@ class Provider:
         return Series((Sample((Point(window.end, value, n),)),))
 
 
+class Knowing(Provider):
+    def why_no_data(self, query: str, window: Window) -> str:
+        return f"nothing has the labels of {window.track}"
+
+
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[dict[str, Any], Provider, Service]]:
     def plan(answer: Answer, *metrics: dict[str, Any], **file: Any) -> tuple[dict[str, Any], Provider, Service]:
@@ -74,6 +79,14 @@ def test_every_metric_is_asked_of_both_sides(ask: Any) -> None:
 def test_a_question_that_cannot_be_answered_is_refused_in_the_servers_words(ask: Any, error: Exception, metrics: Any, place: str) -> None:
     with pytest.raises(ConfigError, match=rf"^rollout_analysis\.{place}: orders cannot be measured: .*({error.args[0][:20]})"):
         ask(lambda asked, window: error if "orders" in asked else 0.001, *metrics)
+
+
+def test_a_provider_that_knows_why_there_is_no_data_is_quoted(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "Provider", Knowing)
+    planned, _provider, _service = ask(lambda asked, window: NoData("no series"), ERRORS)
+    assert "errors has no data now: nothing has the labels of stable" in planned["notes"]
+    planned, _provider, _service = ask(lambda asked, window: Stale("10 min old"), ERRORS)
+    assert any(note.startswith("errors has no data now: 10 min old") for note in planned["notes"]), "the question is not to blame"
 
 
 @pytest.mark.parametrize("error", [NoData("no series"), Unavailable("HTTP 404"), Stale("10 min old")])
