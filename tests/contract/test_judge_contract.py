@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.codec import encode
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, MissingDependency
 from ansible_collections.progressive.delivery.plugins.module_utils.core.evidence import POINTS, Counts, as_series
 from ansible_collections.progressive.delivery.plugins.module_utils.core.metric import Metric
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase, Point, Sample, Series, Verdict
@@ -131,6 +131,16 @@ def enough(name: str, series: Series | None) -> bool:
 def test_another_time_is_no_baseline(name: str, baseline: str) -> None:
     with pytest.raises(ConfigError, match="of the same time"):
         metric(name, baseline=baseline, **({"baseline_value": 0.01} if baseline == "fixed" else {}))
+
+
+def test_what_it_needs_is_asked_for_before_anything_changes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    JUDGES[name].probe()
+    monkeypatch.setattr("importlib.util.find_spec", lambda wanted: None)
+    if name in ("kayenta", "mann_whitney"):
+        with pytest.raises(MissingDependency, match="pip install scipy"):
+            JUDGES[name].probe()
+    else:
+        JUDGES[name].probe()
 
 
 def test_without_a_statistical_judge_nothing_heavy_is_loaded() -> None:

@@ -43,6 +43,10 @@ class ExactJudge:
         return cls(options["of"], options["alpha"], options["mde"], options["confidence"])
 
     @staticmethod
+    def probe() -> None:
+        """Nothing is needed."""
+
+    @staticmethod
     def check(metric: Metric, where: str) -> None:
         """Raise ConfigError for what this judge cannot judge."""
         check_counted(metric, where)

@@ -88,6 +88,10 @@ class SequentialJudge:
         return cls(options["mde"], alpha, options["beta"])
 
     @staticmethod
+    def probe() -> None:
+        """Nothing is needed."""
+
+    @staticmethod
     def check(metric: Metric, where: str) -> None:
         """Raise ConfigError for what this judge cannot judge."""
         check_counted(metric, where)

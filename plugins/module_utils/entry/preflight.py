@@ -87,13 +87,17 @@ class Preflight:
         return wanted
 
     def reach(self) -> None:
-        """Raise Unavailable for a provider that does not answer, ConfigError for a metric that no bake of this plan is long enough for."""
+        """Raise Unavailable for a provider that does not answer, MissingDependency for a judge that cannot judge here, ConfigError for a metric that
+        no bake of this plan is long enough for, or that it cannot compare."""
         for metric in self._metrics:
             try:
                 self._measuring.of(metric)
             except Unavailable as error:
                 raise Unavailable(f"the metrics cannot be asked: {error}", where="rollout_analysis.provider",
                                   do="Make them reachable, or write rollout_analysis: none if you mean to ship blind.") from None
+        for metric in self._metrics:
+            if metric.judge in JUDGES:
+                JUDGES[metric.judge].probe()
         for index, metric in enumerate(self._metrics):
             if metric.judge in JUDGES and self._plan.previous and not metric.dry_run and not comparing(self._plan):
                 raise ConfigError(f"{metric.judge} compares two versions under the same load, and no bake of this plan has requests on both",

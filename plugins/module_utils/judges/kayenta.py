@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Optional
 
+from ..clients.rank_sum import check_libraries
 from ..core.errors import ConfigError
 from ..core.evidence import POINTS
 from ..core.judge import show
@@ -57,6 +58,11 @@ class KayentaJudge:
     def from_options(cls, options: Mapping[str, Any], alpha: float) -> KayentaJudge:
         """``alpha`` is the release's for judges that may look again; this one has its ``confidence``."""
         return cls(options)
+
+    @staticmethod
+    def probe() -> None:
+        """Raise MissingDependency when this could not judge here."""
+        check_libraries()
 
     @staticmethod
     def check(metric: Metric, where: str) -> None:

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Optional
 
-from ..clients.rank_sum import RankSum, compare
+from ..clients.rank_sum import RankSum, check_libraries, compare
 from ..core.errors import ConfigError
 from ..core.evidence import POINTS
 from ..core.judge import show
@@ -40,6 +40,11 @@ class MannWhitneyJudge:
     def from_options(cls, options: Mapping[str, Any], alpha: float) -> MannWhitneyJudge:
         """``alpha`` is the release's for judges that may look again; this one has its ``confidence``."""
         return cls(options["confidence"], options["tolerance"], options["points"])
+
+    @staticmethod
+    def probe() -> None:
+        """Raise MissingDependency when this could not judge here."""
+        check_libraries()
 
     @staticmethod
     def check(metric: Metric, where: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, MissingDependency
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
 from ansible_collections.progressive.delivery.plugins.module_utils.entry import build
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import analysis
@@ -163,6 +163,12 @@ def test_the_budget_can_be_set() -> None:
 def test_plan_refuses_a_comparison_that_never_takes_place(tmp_path: Path, steps: Any) -> None:
     with pytest.raises(ConfigError, match=r"metrics\[0\].judge: sequential compares two versions under the same load, and no bake"):
         Judged(tmp_path, 0.01, steps=steps).plan("rollout", "2")
+
+
+def test_plan_refuses_a_judge_whose_library_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match="scipy is needed for the judges mann_whitney and kayenta"):
+        Judged(tmp_path, 0.01, metrics=({**ERRORS, "judge": "mann_whitney"},)).plan("rollout", "2")
 
 
 def test_plan_refuses_answers_without_counts(tmp_path: Path) -> None:
