@@ -62,6 +62,9 @@ class DeliveryAction(ActionBase):
             try:
                 result = self.verb.run(self.prepare(params, task_vars), context)
                 remember(result.get("progressive_delivery"), heard=not lifeline.cancelled)
+                if lifeline.cancelled:
+                    # It ended without a wait, where it would have been noticed. The next item of a loop runs in this same worker, whoever has died.
+                    self.interrupted(params, context, lifeline)
                 # The release holds what the user's file holds, and that may be a password: -v does not print it.
                 return {**result, "_ansible_verbose_override": True} if "release" in result else result
             except Interrupted as error:
@@ -114,6 +117,8 @@ class DeliveryAction(ActionBase):
         lifeline.cancelled = False  # the few writes below must not be interrupted again
         try:
             remember(interrupt(Run.open(params["release"], context), context))
+        except Fenced:
+            return  # the release is over, or another run's: nothing of ours is to be recorded
         except DeliveryError as failed:
             if not lifeline.orphan:
                 DISPLAY.warning(f"the interruption could not be recorded: {failed}")

@@ -27,7 +27,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_
     PODS,
     SERVICES,
 )
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict, Interrupted, Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Away, ConfigError, Conflict, Interrupted, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import argument_spec, validate
 from ansible_collections.progressive.delivery.tests.unit.kube_server import HANG_UP, ApiServer, Reply, status
 
@@ -206,6 +206,16 @@ def test_a_busy_server_is_waited_for_as_long_as_it_says(serve, clock):
     kube.patch(PODS, "a", {})  # was not looked at, so it may be repeated
     assert max(clock.slept) == 7.0
     assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}, {"Retry-After": "soon"}])
+def test_a_busy_server_that_does_not_say_how_long_gets_few_requests(serve, clock, headers):
+    server, kube = serve([Reply(b"", 429, headers)])
+    for _call in range(5):
+        with pytest.raises(Away, match="too much to do"):
+            kube.get(PODS, "a")
+    assert len(server.seen) == 5 * module.TRIES
+    assert min(clock.slept) >= 0.2, "more than five a second"
 
 
 def test_a_wait_that_does_not_fit_ends_at_once(serve, clock):
