@@ -25,6 +25,7 @@ from ansible_collections.progressive.delivery.tests.cluster.cluster import Clust
 from ansible_collections.progressive.delivery.tests.cluster.layout import HOST_ADDRESS
 
 LABEL = "progressive-delivery-mesh"
+LAST = "httproutes.gateway.networking.k8s.io"
 GATEWAY = {"istio": "gateway"}
 """Labels of the Envoy, and what the Services of its Gateways select."""
 SETTINGS = {
@@ -139,9 +140,12 @@ class Mesh:
             self._end(name)
 
     def _definitions(self) -> None:
-        """The CustomResourceDefinitions, which stay: others on this cluster may use them, too."""
+        """The CustomResourceDefinitions, which stay: others on this cluster may use them, too. The last one tells that all of them are there."""
+        if self.cluster.kubectl("get", "crd", f"--selector={LABEL}={self._built.name}", "-o", "name"):
+            return
         files = [path for path in sorted((self._built / "crds").iterdir()) if "CustomResourceDefinition" in path.read_text(encoding="utf-8")]
         self.cluster.kubectl("apply", "--server-side", "--force-conflicts", *(f"--filename={path}" for path in files))
+        self.cluster.kubectl("label", "crd", LAST, f"{LABEL}={self._built.name}", "--overwrite")
 
     def _start_envoy(self) -> None:
         home = self.home.name
