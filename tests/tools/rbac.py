@@ -63,8 +63,8 @@ And what is used besides, each by itself:
 `progressive.delivery.plan` names every right that lacks, and the file here that brings it. What only a report or a check would use is done without: the
 plan says what is lost.
 
-`approver` is for people who decide gates (`gate: {{config_map: {{name: decisions, key: half}}}}`) and may do nothing else: with it neither `promote` nor `abort`
-of this collection runs.
+`approver` is for people who decide gates (`gate: {{config_map: {{name: decisions, key: half}}}}`) and may do nothing else: with it neither `promote`
+nor `abort` of this collection runs.
 
 These files are made of one table, `plugins/module_utils/core/kube_rights.py`, which `plan` asks by: `make rbac` writes them.
 """
