@@ -57,7 +57,7 @@ def tree(view: View, colour: bool, unicode: bool, width: int = WIDTH) -> list[st
     rows = ([planned] if planned else []) + list(view.rows)
     numbers = max((_columns(row.label) for row in rows if row.weight is not None and row.label[:1].isdigit()), default=0)
     labels = [row.label.rjust(numbers) if row.label[:1].isdigit() else row.label for row in rows]
-    column = min(24, max([10, *(_columns(label) for label in labels)]))
+    column = min(24, max([10, *(_columns(label) + 1 for label in labels)]))
     for row, label in zip(rows, labels):
         lines += _row_lines(row, label, column, width if unicode else width - 6)
     lines += _ending(view, width) if view.outcome else _what_next(view)
@@ -126,7 +126,7 @@ def _row_lines(row: Row, label: str, column: int, width: int) -> list[list[Span]
     indent = column + 5
     lines, used = [start], indent
     if row.facts:
-        start.append((" " * max(1, indent - 4 - _columns(label)), ""))
+        start.append((" " * max(2, indent - 4 - _columns(label)), ""))
     for index, fact in enumerate(row.facts):
         text, fact_tone = fact.text, fact.tone if fact.tone != "good" else ""
         gap = "   " if index and used > indent else ""

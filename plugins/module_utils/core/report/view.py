@@ -117,6 +117,7 @@ class View:
         else:
             place = f" at {self.position}" if self.position else ""
         reason = reason or (self.fault.reason if self.fault and self.outcome else "")
+        place = "" if self.position and reason.startswith(self.position) else place
         return f"{words}{place}: {reason}" if reason else f"{words}{place}"
 
 
@@ -231,7 +232,9 @@ def _facts(journal: j.Journal, step: j.PlannedStep, row: Row, shares: list[j.Sha
     if row.state == "current":
         waiting = [look.reason for look in looks.values() if look.phase in ("running", "pending", "inconclusive", "error") and look.reason]
         facts += [Fact(text, wording.QUIET) for text in list(dict.fromkeys(waiting))[:2]]
-    cut = sum(drain.cut for drain in _of(journal.all(j.Drain), step.index))
+    drains = _of(journal.all(j.Drain), step.index)
+    facts += [Fact(drain.why, wording.WARN) for drain in drains if drain.why]
+    cut = sum(drain.cut for drain in drains)
     if cut:
         facts.append(Fact(f"{wording.plural(cut, 'connection')} cut at the drain's end", wording.WARN))
     if reason and row.state in ("skipped", "failed"):

@@ -51,7 +51,22 @@ def test_a_gate_is_named_as_it_is_called_and_has_a_line_while_nobody_waits_with_
     paused = [event("step", 1.0, step=0, status="started"), event("gate", 2.0, step=0, name="switch", decision="opened"),
               event("step", 3.0, step=0, status="paused")]  # fmt: skip
     lines = t.tree(from_events([begin, *paused]), False, True)
-    assert '  \u25cf gate "switch" waits for a decision' in lines and "  \u25cb switch" in lines
+    assert '  \u25cf gate "switch"  waits for a decision' in lines and "  \u25cb switch" in lines
+
+
+def test_a_place_that_the_reason_begins_with_is_not_said_twice() -> None:
+    steps = [{"index": 0, "name": 'gate "switch"', "kind": "gate"}]
+    story = [event("begin", 0.0, release={"name": "shop", "version": "2"}, steps=steps), event("step", 1.0, step=0, status="paused"),
+             event("outcome", 2.0, outcome="paused", code=12, reason='gate "switch" is open')]  # fmt: skip
+    assert '\u25cf paused: gate "switch" is open' in t.tree(from_events(story), False, True)
+
+
+def test_what_was_seen_stands_apart_from_a_long_label() -> None:
+    steps = [{"index": 0, "name": "deploy 2.10.0-rc.1 to shop-canary", "kind": "deploy"}, {"index": 1, "name": "scale it to 3", "kind": "scale"}]
+    story = [event("begin", 0.0, release={"name": "shop", "version": "2"}, steps=steps)]
+    story += [event("ready", 2.0, step=step, name="shop-canary", ready=3, wanted=3, seconds=1.0) for step in (0, 1)]
+    lines = t.tree(from_events(story), False, True)
+    assert all("  3 of 3 Pods" in line for line in lines[2:4])
 
 
 def test_a_gate_has_its_own_line_once_it_is_open() -> None:
