@@ -82,7 +82,7 @@ def compiled(given: Mapping[str, Any], folders: list[Path], kubeconfig: Path) ->
 
 @pytest.mark.parametrize(("place", "text"), list(release_files()), ids=lambda value: value if "\n" not in str(value) else "")
 def test_release_files_compile(place: str, text: str, kubeconfig: Path) -> None:
-    plan, metrics = compiled(variables(text), [EXAMPLES / "pool"], kubeconfig)
+    plan, metrics = compiled(variables(text), [EXAMPLES / "pool", EXAMPLES / "releases"], kubeconfig)
     assert plan.steps[-1].kind is not Kind.DEPLOY
     for metric in metrics:
         for step in plan.steps:

@@ -263,16 +263,19 @@ def _bounded(value: Any, where: str) -> None:
 
 
 def located(spec: dict[str, Any], folders: Iterable[str]) -> dict[str, Any]:
-    """The release file with every tasks file as an absolute path. Raises ConfigError naming all places looked in."""
+    """The release file with the absolute path of every tasks file and manifest. Raises ConfigError naming all places looked in."""
     folders = list(folders)
 
-    def find(path: str, where: str) -> str:
+    def find(path: str, where: str, what: str = "tasks file") -> str:
         places = [path] if os.path.isabs(os.path.expanduser(path)) else [os.path.join(folder, path) for folder in folders]
         for place in places:
             if os.path.isfile(os.path.expanduser(place)):
                 return os.path.abspath(os.path.expanduser(place))
-        raise ConfigError(f"there is no tasks file {path}", where=where, do=f"Looked for {', '.join(places) or 'nothing'}.")
+        raise ConfigError(f"there is no {what} {path}", where=where, do=f"Looked for {', '.join(places) or 'nothing'}.")
 
+    [(kind, about)] = spec["workload"].items()
+    if isinstance(about.get("manifest"), str):
+        about["manifest"] = find(about["manifest"], f"rollout_workload.{kind}.manifest", "manifest")
     pool = spec["workload"].get("pool") or {}
     for name in ("deploy", "rollback"):
         if (pool.get(name) or {}).get("tasks"):

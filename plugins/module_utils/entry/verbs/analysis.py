@@ -119,7 +119,8 @@ class Watching:
                       lag=self._measuring.lag, judges=self._judges(), health=vitals(current, candidate))
         scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started),
                       shown=CANARY if baseline else "new version")
-        return _bake(self.metrics, ports, {**self.analysis, **more}, wait, scope, step.interval)
+        looks = (current.spec.get("health") or {}).get("interval") if not self.analysis else None
+        return _bake(self.metrics, ports, {**self.analysis, **more}, wait, scope, step.interval or (duration(looks) if looks else None))
 
     def tell(self, result: BakeResult) -> None:
         """Write the verdict to the journal."""

@@ -1,0 +1,164 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The releases of examples/releases/kubernetes-*.yml on the real node, by ansible-playbook: as they are written, but with seconds for their minutes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, fetch, wait_until
+from ansible_collections.progressive.delivery.tests.kubernetes.playbook_rig import Site
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "releases"
+SHORTER = {"5m": "3s", "10s": "1s"}
+
+
+def example(space: Namespace, name: str, **file: Any) -> Site:
+    """The example beside the files it names, told where the cluster is."""
+    text = re.sub(r"\b(5m|10s)\b", lambda found: SHORTER[found[0]], (EXAMPLES / f"kubernetes-{name}.yml").read_text(encoding="utf-8"))
+    connection = {"kubeconfig": str(space.cluster.kubeconfig), "namespace": space.name}
+    site = Site(space, {**yaml.safe_load(text), "rollout_kubernetes": connection, **file}, name)
+    for helper in ("preview-tests.yml", "zero-downtime-deployment.yaml"):
+        shutil.copy(EXAMPLES / helper, site.folder)
+    return site
+
+
+def image(space: Namespace, name: str) -> str:
+    found = space.get("deployment", name)
+    assert found
+    return str(found["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2])
+
+
+def replicas(space: Namespace, name: str) -> int:
+    found = space.get("deployment", name)
+    assert found
+    return int(found["spec"]["replicas"])
+
+
+def colours(space: Namespace, count: int = 2) -> None:
+    for color in ("blue", "green"):
+        space.apply(deployment(f"shop-{color}", "1", count if color == "blue" else 0, {"shop": "yes", "color": color}))
+    space.available("shop-blue")
+
+
+def test_blue_green_is_tested_behind_the_preview_decided_by_hand_and_switched_back(namespace: Namespace) -> None:
+    colours(namespace)
+    url = namespace.service("shop", {"shop": "yes", "color": "blue"})
+    preview = namespace.service("shop-preview", {"shop": "yes", "color": "green"})
+    site = example(namespace, "blue-green")
+    before = site.writes()
+    done = site.run("blue_green", "2", "--check", "--diff")
+    assert done.status == 0 and site.writes() == before, done.text
+
+    done = site.run("blue_green", "2", PREVIEW_URL=preview)
+    assert (done.status, done.outcome) == (0, "paused"), done.text
+    assert (fetch(url).headers["X-App-Version"], fetch(preview).headers["X-App-Version"]) == ("1", "2")
+    done = site.run("promote", "2")
+    assert done.outcome == "promoted", done.text
+    assert fetch(url).headers["X-App-Version"] == "2" and replicas(namespace, "shop-blue") == 0
+    assert site.run("blue_green", "2").outcome == "unchanged"
+
+    done = site.run("blue_green", "3", PREVIEW_URL=url)  # the tests look at what serves, which is 2
+    assert done.outcome == "rolled_back" and "hook preview" in done.failures[-1], done.text
+    assert fetch(url).headers["X-App-Version"] == "2" and replicas(namespace, "shop-blue") == 0
+
+    done = site.run("rollback", "", "-e", "rollout_to_version=1")
+    assert (done.status, done.outcome) == (0, "rolled_back"), done.text
+    assert fetch(url).headers["X-App-Version"] == "1"
+
+
+def test_a_rolling_update_is_watched_and_undone_at_once(namespace: Namespace) -> None:
+    namespace.app("shop", "1", 2)
+    site = example(namespace, "rolling")
+    assert site.run("rolling", "2").outcome == "promoted"
+    [limits] = [found["spec"]["strategy"]["rollingUpdate"] for found in namespace.list("deployments")]
+    assert limits == {"maxUnavailable": 1, "maxSurge": 1}
+    for version, reason in (("crash", "crash at start"), ("none", "cannot have the image")):
+        done = site.run("rolling", version)
+        assert done.outcome == "rolled_back" and reason in done.message(), done.text
+        assert image(namespace, "shop") == "2"
+
+
+def test_a_canary_by_replicas_keeps_its_capacity_all_the_time(namespace: Namespace) -> None:
+    for slot in ("stable", "canary"):
+        namespace.apply(deployment(f"shop-{slot}", "1", 4 if slot == "stable" else 0, {"shop": "yes", "slot": slot}))
+    namespace.available("shop-stable")
+    namespace.service("shop", {"shop": "yes"})
+    site = example(namespace, "canary-replicas", rollout_scale_down_delay="1s")
+    least: list[int] = []
+
+    def available() -> int:
+        return sum((found.get("status") or {}).get("availableReplicas", 0) for found in namespace.list("deployments"))
+
+    done = site.run("canary", "2")
+    assert done.outcome == "paused" and 'gate "half"' in done.text, done.text
+    assert (replicas(namespace, "shop-stable"), replicas(namespace, "shop-canary")) == (4, 1), "one of five is 20 %"
+    done = site.run("promote", "2")
+    assert done.outcome == "paused" and available() >= 4, done.text
+    running = site.start("promote", "2")
+    while running.process.poll() is None:
+        least.append(available())
+    done = running.end()
+    assert done.outcome == "promoted", done.text
+    assert len(least) > 5 and min(least) >= 4, least
+    assert (image(namespace, "shop-stable"), replicas(namespace, "shop-stable"), replicas(namespace, "shop-canary")) == ("2", 4, 0)
+
+
+def test_zero_downtime_from_a_manifest(namespace: Namespace) -> None:
+    given = yaml.safe_load((EXAMPLES / "zero-downtime-deployment.yaml").read_text(encoding="utf-8").replace("${version}", "1"))
+    given["spec"]["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] = 1
+    namespace.apply(given)
+    namespace.available("shop")
+    site = example(namespace, "zero-downtime")
+    manifest = site.folder / "zero-downtime-deployment.yaml"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("seconds: 15", "seconds: 1"), encoding="utf-8")
+    done = site.run("rolling", "2")
+    assert done.outcome == "promoted", done.text
+    assert "no preStop hook" not in done.text
+    [made] = namespace.list("deployments")
+    assert made["spec"]["replicas"] == 3 and image(namespace, "shop") == "2"
+    assert made["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_watched_taken_back_and_gone_back_from_in_every_way(namespace: Namespace) -> None:
+    namespace.app("shop", "1", 2)
+    target = namespace.service("shop", {"app": "shop"}).removeprefix("http://")
+    site = example(namespace, "watch-rollback", rollout_verify={"checks": {"http": {"url": "http://${address}/health"}, "interval": "1s", "retries": 10},
+                                                               "targets": {"shop": target}})
+    assert site.run("rolling", "2").outcome == "promoted"
+
+    site.release["rollout_rolling"] = {"monitor": "2m"}
+    running = site.start("rolling", "3")
+    site.until(lambda: site.record["release"]["version"] == "3" and any(event.get("name") == "monitor" for event in site.events("step")), running)
+    for pod in namespace.list("pods", "app=shop"):
+        if not pod["metadata"].get("deletionTimestamp"):
+            fetch(f"http://{pod['status']['podIP']}:{PORT}/admin?healthy=false", b"")
+    done = running.end()
+    assert done.outcome == "rolled_back" and "unhealthy" in done.message(), done.text
+    assert image(namespace, "shop") == "2"
+
+    refused = site.run("rollback", "", "-e", "rollout_to_revision=99")
+    assert (refused.status, refused.outcome) == (2, "invalid") and "there is no revision 99" in refused.message(), refused.text
+    assert site.run("rollback", "", "-e", "rollout_to_revision=-1").outcome == "invalid"
+
+    before = json.dumps(namespace.get("deployment", "shop")["spec"])  # type: ignore[index]
+    done = site.run("rollback", "", "-e", "rollout_to_revision=1", "-e", "rollout_rollback_safe=true")
+    assert (done.status, done.outcome) == (0, "paused"), done.text
+    assert re.search(r'^ +-.*registry.test/app:2"', done.text, re.MULTILINE) and re.search(r'^ +\+.*registry.test/app:1"', done.text, re.MULTILINE)
+    assert json.dumps(namespace.get("deployment", "shop")["spec"]) == before  # type: ignore[index]
+    done = site.run("promote")
+    assert (done.status, done.outcome) == (0, "rolled_back"), done.text
+    assert image(namespace, "shop") == "1" and "verified" in done.text
+
+    namespace.kubectl("delete", "configmap", "pd-shop")
+    done = site.run("rollback")  # without a record the cluster's own history is all there is
+    assert (done.status, done.outcome) == (0, "rolled_back"), done.text
+    assert image(namespace, "shop") == "2"
+    wait_until(lambda: len(namespace.list("pods", "app=shop")) == 2)
