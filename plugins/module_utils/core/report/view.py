@@ -122,7 +122,7 @@ class View:
 
 
 TIDYING = ("clean", "retire")
-"""Kinds of steps that nobody needs to read about unless they fail."""
+"""Kinds of steps that nobody needs to read about unless they fail, or cut something."""
 
 
 def from_events(events: Iterable[Mapping[str, Any]], **more: Any) -> View:
@@ -141,7 +141,8 @@ def view(journal: j.Journal, *, now: float | None = None, resume_command: str = 
     plan = begin.steps or _from_steps(journal)
     fault = ends.fault(journal)
     rows = [_row(journal, step, candidate, outcome, fault, moment) for step in plan]
-    rows = [row for row, step in zip(rows, plan) if step.kind not in TIDYING or row.state == "failed"]
+    rows = [row for row, step in zip(rows, plan)
+            if step.kind not in TIDYING or row.state == "failed" or any(fact.tone == wording.WARN for fact in row.facts)]
     rows = _deployed(journal, plan) + _merged(rows, frozenset(f"{name} is ready" for name in begin.called.values()))
     asked = [share.asked.get(candidate, 0.0) for share in journal.all(j.Share)]
     asked += [wording.weights(write.after).get(candidate, 0.0) for write in journal.all(j.Write)]

@@ -74,3 +74,16 @@ def test_the_wait_for_pods_stands_in_the_line_of_what_it_follows() -> None:
 
 def test_slots_without_objects_are_slots() -> None:
     assert view.from_events(events()).slot("canary") == "2 (slot canary)"
+
+
+def test_what_a_drain_could_not_ask_or_had_to_cut_makes_its_step_worth_reading() -> None:
+    why = "shop-canary-1: POST /drain is answered with 404"
+
+    def seen(**drain: Any) -> view.View:
+        return view.from_events([*events()[:-1], journal.event("drain", 5.5, step=2, members=["shop-canary-1"], seconds=0.0, **drain), events()[-1]])
+
+    assert [row.label for row in seen(in_flight=0, cut=0).rows] == ["20 %", "promote"]
+    assert [fact.text for fact in seen(in_flight=0, cut=0, why=why).rows[-1].facts] == [why]
+    assert [fact.text for fact in seen(in_flight=3, cut=3).rows[-1].facts] == ["3 connections cut at the drain's end"]
+    page = text_of(html.render(seen(in_flight=0, cut=0, why=why).journal))
+    assert page.count(why) >= 2 and "no connection left" not in page
