@@ -111,14 +111,15 @@ def test_a_canary_by_replicas_keeps_its_capacity_all_the_time(namespace: Namespa
     assert (image(namespace, "shop-stable"), replicas(namespace, "shop-stable"), replicas(namespace, "shop-canary")) == ("2", 4, 0)
 
 
-def test_zero_downtime_from_a_manifest(namespace: Namespace) -> None:
-    given = yaml.safe_load((EXAMPLES / "zero-downtime-deployment.yaml").read_text(encoding="utf-8").replace("${version}", "1"))
-    given["spec"]["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] = 1
-    namespace.apply(given)
-    namespace.available("shop")
+def test_zero_downtime_from_nothing_but_a_manifest(namespace: Namespace) -> None:
     site = example(namespace, "zero-downtime")
     manifest = site.folder / "zero-downtime-deployment.yaml"
     manifest.write_text(manifest.read_text(encoding="utf-8").replace("seconds: 15", "seconds: 1"), encoding="utf-8")
+    done = site.run("rolling", "1")
+    assert done.outcome == "invalid" and "there is no Deployment shop" in done.message(), done.text
+    site.release["rollout_workload"]["deployment"]["create_missing"] = True
+    done = site.run("rolling", "1")
+    assert done.outcome == "promoted", done.text
     done = site.run("rolling", "2")
     assert done.outcome == "promoted", done.text
     assert "no preStop hook" not in done.text

@@ -310,7 +310,8 @@ class KubeWorkload:
             if like is None:
                 raise ConfigError(f"{name} cannot be made: no label of the other slot's selector says which slot it is", where=f"{self.where}.create_missing",
                                   do="Give manifest, or make the object yourself with a selector of its own.")
-        return fresh(like or {}, name, self.recipe, version, 1 if replicas is None else replicas, self.where)
+        stated = (self.recipe.manifest or {}).get("spec", {}).get("replicas", 1)
+        return fresh(like or {}, name, self.recipe, version, stated if replicas is None else replicas, self.where)
 
     def _versioned(self, manifest: Manifest, version: str) -> Manifest:
         if version == self.version and not self.back:

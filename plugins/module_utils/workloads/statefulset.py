@@ -51,7 +51,13 @@ class StatefulSetWorkload(KubeWorkload):
 
     def deploy(self, track: str, version: str, replicas: Optional[int] = None) -> bool:
         changed = super().deploy(track, version, replicas)
-        if changed and version != self.version:
+        if changed and (self.back or version != self.version):
+            self._unblock(track)
+        return changed
+
+    def restore(self, track: str, name: str) -> bool:
+        changed = super().restore(track, name)
+        if changed:
             self._unblock(track)
         return changed
 

@@ -402,6 +402,15 @@ def test_a_slot_that_will_be_made_is_said(kube: FakeControllers) -> None:
     assert kube.writes == []
 
 
+@pytest.mark.parametrize(("stated", "planned", "replicas"), [({"replicas": 3}, None, 3), ({"replicas": 3}, 0, 0), ({}, None, 1)])
+def test_what_is_made_of_a_manifest_has_the_replicas_of_the_plan_else_its_own(kube: FakeControllers, stated: Any, planned: Any, replicas: int) -> None:
+    gone(kube)
+    given = manifest("deployment", "shop-canary")
+    given["spec"] = {**{key: value for key, value in given["spec"].items() if key != "replicas"}, **stated}
+    workload(kube, manifest=given, image=None, create_missing=True).deploy("canary", "2", planned)
+    assert live(kube, "shop-canary")["spec"]["replicas"] == replicas
+
+
 # Undo, as kubectl does it
 
 
@@ -488,14 +497,17 @@ def test_nobody_is_asked_where_nothing_runs_or_nothing_says_how(kube: FakeContro
 # The other kinds
 
 
-def test_a_pod_that_hangs_in_a_bad_version_is_deleted_on_the_way_back(kube: FakeControllers) -> None:
+@pytest.mark.parametrize("how", ["way back", "rollback", "revision"])
+def test_a_pod_that_hangs_in_a_bad_version_is_deleted_on_the_way_back(kube: FakeControllers, how: str) -> None:
     kube.put(STATEFULSETS, manifest("statefulset", "db"))
     db = workload(kube, kind="statefulset", stable="db", canary=None)
     live(kube, "db", STATEFULSETS)
     kube.broken.add("registry.test/shop:2")
     assert db.deploy("stable", "2") and db.progress("stable").failed
     kube.still = True
-    assert db.deploy("stable", "1")
+    back = workload(kube, "1", kind="statefulset", stable="db", canary=None, back=True)
+    assert {"way back": lambda: db.deploy("stable", "1"), "rollback": lambda: back.deploy("stable", "1"),
+            "revision": lambda: back.restore("stable", back.former("stable", 1).name)}[how]()
     assert [name for verb, _plural, name, _body in kube.writes if verb == "delete"] == ["db-pod-0", "db-pod-1"]
 
 
