@@ -33,6 +33,8 @@ from ansible_collections.progressive.delivery.tests.cluster.layout import KUBECO
 OTHER = "PROGRESSIVE_DELIVERY_KUBECONFIG"
 TURN = Path("/run/lock/progressive-delivery-node.turn")
 """Held, shared, by each test with a namespace; exclusively by one that disturbs the node."""
+DOOR = TURN.with_suffix(".door")
+"""Passed on the way to a turn, and shut by one that waits to be alone: else those who come after would keep it waiting for ever."""
 PORT = 8080
 """Of the test app."""
 Manifest = Mapping[str, Any]
@@ -48,7 +50,9 @@ class Cluster:
     def __init__(self, kubeconfig: Path, kubectl: str, *, ours: bool) -> None:
         self.kubeconfig = kubeconfig
         self.kubectl_path = kubectl
-        self._turn = os.open(TURN, os.O_RDWR | os.O_CREAT, 0o600) if ours else None
+        self._turn, self._door = (os.open(file, os.O_RDWR | os.O_CREAT, 0o600) if ours else None for file in (TURN, DOOR))
+        self._users = 0
+        """Namespaces of this process, which share one turn."""
 
     def kubectl(self, *words: str, stdin: str = "", kubeconfig: Optional[Path] = None, seconds: float = 120) -> str:
         """Run kubectl and return what it prints. Raises KubectlFailed."""
@@ -94,22 +98,29 @@ class Cluster:
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:
-        if self._turn is not None:
+        if self._turn is not None and self._door is not None and not self._users:
+            fcntl.flock(self._door, fcntl.LOCK_SH)
             fcntl.flock(self._turn, fcntl.LOCK_SH)
+            fcntl.flock(self._door, fcntl.LOCK_UN)
+        self._users += 1
         try:
             yield
         finally:
-            if self._turn is not None:
+            self._users -= 1
+            if self._turn is not None and not self._users:
                 fcntl.flock(self._turn, fcntl.LOCK_UN)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        assert self._turn is not None, f"only the node of the tests can be disturbed, not the cluster of {OTHER}"
+        assert self._turn is not None and self._door is not None, f"only the node of the tests can be disturbed, not the cluster of {OTHER}"
+        fcntl.flock(self._turn, fcntl.LOCK_UN)  # whoever is before us at the door waits for it
+        fcntl.flock(self._door, fcntl.LOCK_EX)
         fcntl.flock(self._turn, fcntl.LOCK_EX)
+        fcntl.flock(self._door, fcntl.LOCK_UN)
         try:
             yield
         finally:
-            fcntl.flock(self._turn, fcntl.LOCK_SH)
+            fcntl.flock(self._turn, fcntl.LOCK_SH if self._users else fcntl.LOCK_UN)
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,7 @@ class Session:
         self._renewed: Optional[float] = None  # when this process last proved that the lease is ours
         self._deadline = RENEW_DEADLINE
         self._fenced = ""
+        self._kind: type[Fenced] = Fenced
         self._token: Optional[str] = None  # of the record
         self._record: Optional[Mapping[str, Any]] = None  # as loaded or saved last
 
@@ -317,9 +318,9 @@ class Session:
 
     def _refuse_fenced(self) -> None:
         if self._fenced:
-            self._stop(self._fenced)
+            self._stop(self._fenced, kind=self._kind)
 
     def _stop(self, why: str, cause: Optional[Exception] = None, kind: type[Fenced] = Fenced) -> None:
-        self._fenced = why
+        self._fenced, self._kind = why, kind
         do = "This run writes nothing until it has proved that none does." if kind is Lapsed else "This run writes nothing more; look with the status playbook."
         raise kind(why, do=do) from cause

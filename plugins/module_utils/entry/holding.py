@@ -37,6 +37,6 @@ def held(work: Callable[[bool], dict[str, Any]], context: Context, label: str) -
                 raise
             if said is None or now - said >= SAY_EVERY:
                 said = now
-                why = str(error).rstrip(".")
+                why = str(error.__cause__ if isinstance(error.__cause__, Away) else error).rstrip(".")
                 context.say(f"{label}: nothing moves: {why}. Looking again for {show_duration(round(began + HOLD - now))}")
             clock.sleep(max(AGAIN, error.wait if isinstance(error, Away) else 0.0))
