@@ -19,6 +19,8 @@ from .kube_resources import EVENTS
 
 LINES = 5
 """Last lines of a log that are shown."""
+GONE = "unable to retrieve container logs for "
+"""What a kubelet answers, with 200, where the container and its log are gone already."""
 RECENT = 300.0
 """Seconds after which an event says nothing about now."""
 
@@ -42,7 +44,7 @@ def _last_lines(kube: Kube, pod: str, container: str) -> str:
         for previous in ("true", "false"):
             answer = kube.raw("GET", path, query={"container": container, "tailLines": str(LINES), "previous": previous})
             lines = [clipped(line) for line in answer.body.decode("utf-8", "replace").splitlines() if line.strip()]
-            if answer.status == 200 and lines:
+            if answer.status == 200 and lines and not lines[0].startswith(GONE):
                 return ". It said: " + " | ".join(lines[-LINES:])
             if answer.status in (401, 403):
                 return ". Allow get of pods/log to see what it said"

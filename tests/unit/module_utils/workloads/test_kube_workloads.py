@@ -276,6 +276,8 @@ def test_a_crash_is_said_with_its_last_words(kube: FakeControllers) -> None:
     kube.answers["/api/v1/namespaces/shop/pods/shop-stable-pod-0/log"] = Answer(200, {}, b"starting\nno database\n")
     look = shop.progress("stable")
     assert look.failed and "exit code 3, 2 restarts. It said: starting | no database" in look.why
+    kube.answers["/api/v1/namespaces/shop/pods/shop-stable-pod-0/log"] = Answer(200, {}, b"unable to retrieve container logs for containerd://d450b6a9")
+    assert shop.progress("stable").why.endswith("exit code 3, 2 restarts"), "what the kubelet says is not what the container said"
     kube.answers["/api/v1/namespaces/shop/pods/shop-stable-pod-0/log"] = Answer(403, {}, b"no")
     assert "Allow get of pods/log" in shop.progress("stable").why
 
