@@ -14,6 +14,16 @@ GROUP = "gateway.networking.k8s.io"
 
 def unaccepted(route: Manifest) -> str:
     """Why the route as it is now is not in force, in the words of its controller; empty when every parent has accepted it."""
+    return next((why for why, _definite in _faults(route)), "")
+
+
+def refused(route: Manifest) -> str:
+    """The same, of what will not get better by waiting for the controller."""
+    return next((why for why, definite in _faults(route) if definite), "")
+
+
+def _faults(route: Manifest) -> Iterator[tuple[str, bool]]:
+    """What is wrong, and whether its controller has said so of this very generation."""
     meta = route["metadata"]
     generation = int(meta.get("generation") or 0)
     said = (route.get("status") or {}).get("parents") or ()
@@ -21,12 +31,12 @@ def unaccepted(route: Manifest) -> str:
         name = f"HTTPRoute {meta['name']}"
         found = [each for each in said if _same(each.get("parentRef") or {}, parent, str(meta.get("namespace", "")))]
         if not found:
-            return f"no controller has said anything of {name} at {_named(parent)}: is there such a Gateway, and does its class have a controller?"
+            yield f"no controller has said anything of {name} at {_named(parent)}: is there such a Gateway, and does its class have a controller?", False
         for status in found:
-            why = _untrue(status.get("conditions") or (), ("Accepted", "ResolvedRefs"), generation)
-            if why:
-                return f"{name} at {_named(parent)}: {why}"
-    return "" if route["spec"].get("parentRefs") else f"HTTPRoute {meta['name']} names no parentRefs, so no Gateway serves it"
+            for why, definite in _untrue(status.get("conditions") or (), ("Accepted", "ResolvedRefs"), generation):
+                yield f"{name} at {_named(parent)}: {why}", definite
+    if not route["spec"].get("parentRefs"):
+        yield f"HTTPRoute {meta['name']} names no parentRefs, so no Gateway serves it", True
 
 
 def gateways(route: Manifest) -> Iterator[tuple[str, str]]:
@@ -39,22 +49,23 @@ def gateways(route: Manifest) -> Iterator[tuple[str, str]]:
 def unprogrammed(gateway: Manifest) -> str:
     """Why the Gateway is not in the data plane, in its controller's words; empty when it is."""
     meta = gateway["metadata"]
-    why = _untrue((gateway.get("status") or {}).get("conditions") or (), ("Programmed",), int(meta.get("generation") or 0))
-    return f"Gateway {meta.get('namespace', '')}/{meta['name']}: {why}" if why else ""
+    said = _untrue((gateway.get("status") or {}).get("conditions") or (), ("Programmed",), int(meta.get("generation") or 0))
+    return next((f"Gateway {meta.get('namespace', '')}/{meta['name']}: {why}" for why, _definite in said), "")
 
 
-def _untrue(conditions: Iterable[Mapping[str, Any]], types: tuple[str, ...], generation: int) -> str:
+def _untrue(conditions: Iterable[Mapping[str, Any]], types: tuple[str, ...], generation: int) -> Iterator[tuple[str, bool]]:
     by_type = {str(condition.get("type")): condition for condition in conditions}
     for kind in types:
         condition = by_type.get(kind)
         if condition is None:
-            return f"its controller has not said {kind} yet"
-        if int(condition.get("observedGeneration") or 0) < generation:
-            return f"its controller has not seen the last change yet ({kind} is about generation {condition.get('observedGeneration', 0)} of {generation})"
-        if condition.get("status") != "True":
+            yield f"its controller has not said {kind} yet", False
+        elif int(condition.get("observedGeneration") or 0) < generation:
+            seen = condition.get("observedGeneration", 0)
+            yield f"its controller has not seen the last change yet ({kind} is about generation {seen} of {generation})", False
+        elif condition.get("status") != "True":
             message = " ".join(str(condition.get("message") or "").split())[:400]
-            return f"{kind} is {condition.get('status')}: {condition.get('reason', '')}{f': {message}' if message else ''}"
-    return ""
+            why = f"{kind} is {condition.get('status')}: {condition.get('reason', '')}{f': {message}' if message else ''}"
+            yield why, condition.get("status") == "False"
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any], home: str) -> bool:

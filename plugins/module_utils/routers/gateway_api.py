@@ -18,7 +18,7 @@ from ..clients.envoy import EnvoyAdmin
 from ..clients.gateway_envoys import Count, GatewayEnvoys, check_clusters
 from ..clients.http_route import Layout
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, rehearsed
+from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, rehearsed, writer_of
 from ..clients.kube_errors import Forbidden
 from ..clients.kube_resources import GATEWAYS, HTTPROUTES
 from ..clients.kube_slots import SLOTS, Slots, ready_endpoints
@@ -115,6 +115,9 @@ class GatewayApiRouter:
     def rehearse(self, want: Routes) -> None:
         for name, routes in self._aims(want).items():
             manifest = found(self.kube, HTTPROUTES, name)
+            why = gateway_status.refused(manifest)
+            if why:
+                raise ConfigError(f"it is not in force now, so no change of it would be: {why}", where=http_route.where(manifest))
             rehearsed(self.kube, HTTPROUTES, manifest, self._edited(manifest, routes))
 
     def unready(self, want: Routes) -> str:
@@ -124,16 +127,18 @@ class GatewayApiRouter:
     def observe(self, want: Routes) -> Observation:
         """Applied when every HTTPRoute is as wanted, accepted in that state, and in force as far as that can be seen; and somebody answers."""
         live = {name: found(self.kube, HTTPROUTES, name) for name in self._all()}
-        why = self._missing(want, live)
-        if self.envoys is None:
-            return Observation(applied=not why, why=why)
-        try:
-            count = self.envoys.count(live[self.names[0]], self.layout)
-        except ConfigError as error:
-            return Observation(applied=False, why=why or str(error))
+        why, by = self._unlike(want, live)
+        standing = not why
+        why = why or self._lagging(want, live)
+        count = Count()
+        if self.envoys is not None:
+            try:
+                count = self.envoys.count(live[self.names[0]], self.layout)
+            except ConfigError as error:  # a cluster that is not there yet
+                why = why or str(error)
         if want.mirror is not None:  # copies are counted like requests: such counters say nothing of shares
             count = Count(epoch=count.epoch)
-        return Observation(applied=not why, why=why, requests=count.requests, failed=count.failed, epoch=count.epoch)
+        return Observation(not why, why, count.requests, count.failed, epoch=count.epoch, standing=standing, by=by)
 
     def release(self) -> None:
         """Take our own rules out. Weights stay."""
@@ -194,13 +199,18 @@ class GatewayApiRouter:
                 return f"Service {service} ({slot}) has no ready endpoint"
         return ""
 
-    def _missing(self, want: Routes, live: Mapping[str, Manifest]) -> str:
-        """What of ``want`` is not in force; empty when all of it is."""
+    def _unlike(self, want: Routes, live: Mapping[str, Manifest]) -> tuple[str, str]:
+        """What of ``want`` is not written, and who else wrote there last; empty when all of it stands."""
         for name, routes in self._aims(want).items():
             manifest = live[name]
             if self._edited(manifest, routes) != manifest:
                 what = difference(routes, http_route.read(manifest, self.layout)) or "its rules are not as wanted"
-                return f"HTTPRoute {name}: {what}{changed_by(manifest, 'spec', 'rules')}"
+                return f"HTTPRoute {name}: {what}{changed_by(manifest, 'spec', 'rules')}", writer_of(manifest, "spec", "rules")
+        return "", ""
+
+    def _lagging(self, want: Routes, live: Mapping[str, Manifest]) -> str:
+        """What does not follow what is written; empty when everything does."""
+        for manifest in live.values():
             why = gateway_status.unaccepted(manifest) or self._not_in_force(manifest)
             if why:
                 return why

@@ -7,7 +7,7 @@ import copy
 
 import pytest
 
-from ansible_collections.progressive.delivery.plugins.module_utils.core.gateway_status import gateways, unaccepted, unprogrammed
+from ansible_collections.progressive.delivery.plugins.module_utils.core.gateway_status import gateways, refused, unaccepted, unprogrammed
 
 PARENT = {"name": "public"}
 
@@ -93,3 +93,19 @@ def test_gateways_by_namespace_each_once_and_no_other_kinds():
 def test_a_gateway_is_in_the_data_plane(conditions, why):
     meta = {"name": "public", "namespace": "infra", "generation": 3}
     assert unprogrammed({"metadata": meta, "status": {"conditions": conditions}}) == why
+
+
+@pytest.mark.parametrize(
+    ("manifest", "definite"),
+    [
+        (route(GOOD), False),
+        (route(), False),
+        (route(refs=()), True),
+        (route(of(said("Accepted", generation=2, status="False"), said("ResolvedRefs"))), False),
+        (route(of(said("Accepted", status="Unknown"), said("ResolvedRefs"))), False),
+        (route(of(said("Accepted", generation=2), said("ResolvedRefs", status="False"))), True),
+        (route(of(said("Accepted", status="False"), said("ResolvedRefs"))), True),
+    ],
+)
+def test_what_waiting_does_not_mend(manifest, definite):
+    assert bool(refused(manifest)) is definite

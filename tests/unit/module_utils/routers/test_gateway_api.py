@@ -184,8 +184,28 @@ def test_services_with_the_same_pods_are_no_two(kube):
 def test_whoever_changed_the_rules_is_named(kube):
     theirs = {"manager": "kubectl-edit", "time": "2026-01-02T00:00:00Z", "fieldsV1": {"f:spec": {"f:rules": {}}}}
     kube.edit(HTTPROUTES, "shop", lambda body: body["metadata"].update(managedFields=[theirs]))
-    assert made(kube).observe(split(5)).why == (
-        "HTTPRoute shop: stable has 100 % instead of 95 % (last changed by kubectl-edit at 2026-01-02T00:00:00Z)")  # fmt: skip
+    seen = made(kube).observe(split(5))
+    assert seen.why == "HTTPRoute shop: stable has 100 % instead of 95 % (last changed by kubectl-edit at 2026-01-02T00:00:00Z)"
+    assert (seen.applied, seen.standing, seen.by) == (False, False, "kubectl-edit")
+
+
+def test_what_only_has_to_follow_is_not_written_again(kube):
+    router = made(kube)
+    kube.edit(HTTPROUTES, "shop", lambda body: body.update(status=taken(body)))
+    router.write(split(5))
+    seen = router.observe(split(5))
+    assert (seen.applied, seen.standing, seen.by) == (False, True, "")
+
+
+def test_a_plan_for_a_route_that_its_controller_refuses_is_refused(kube):
+    def refuse(body):
+        body["status"] = taken(body)
+        body["status"]["parents"][0]["conditions"][0] = {
+            "type": "Accepted", "status": "False", "reason": "NotAllowedByListeners", "observedGeneration": 1}  # fmt: skip
+
+    kube.edit(HTTPROUTES, "shop", refuse)
+    with pytest.raises(ConfigError, match=r"not in force now, so no change of it would be: .*Accepted is False: NotAllowedByListeners"):
+        made(kube).rehearse(split(5))
 
 
 def test_several_routes_are_one_router_and_all_are_worked_out_first(kube):
