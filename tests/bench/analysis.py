@@ -119,6 +119,7 @@ def by_sequential(counted: Counted, alpha: float = ALPHA, parts: int = 1) -> Arr
     logs = numpy.concatenate([piece.cumsum(axis=1) for piece in numpy.split(step, parts, axis=1)], axis=1)
     top = logs.max(axis=-1)
     evidence = top + numpy.log(numpy.exp(logs - top[..., None]).mean(axis=-1))
+    evidence = numpy.logaddexp(evidence + math.log(sequential.FIRST), math.log(1 - sequential.FIRST))  # ten minutes have one beginning
     for run in range(CHECKED if parts == 1 else 0):
         blocks = [Counts(int(bad), counted.each, int(base), counted.base_each) for bad, base in zip(counted.bad[run], counted.base_bad[run])]
         if abs(math.log(max(sequential.always_valid_p(blocks), 1e-300)) + min(max(0.0, evidence[run].max()), -math.log(1e-300))) > 1e-6:

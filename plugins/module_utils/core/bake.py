@@ -32,6 +32,8 @@ RETRY = 10.0
 TICK = 5.0
 """Longest time between two calls of ``on_tick``, in seconds, as long as a measurement does not take longer."""
 
+LONGEST_WINDOW = 600.0
+"""Seconds after which a window of counts begins anew: providers remember only so many looks. Evidence stays."""
 SCRAPES = 4
 """A window spans at least this many scrapes once the step is old enough: a rate needs two samples, and one may be missing."""
 
@@ -326,6 +328,8 @@ class _Bake:
             return Verdict(Phase.PENDING, f"{metric.name} of {metric.baseline}: fewer than {metric.min_requests:,} requests to compare with")
         seen = max(0.0, 1.0 - self.ports.lag(metric) / window.seconds) if window.seconds > 0 else 0.0
         weighed = evidence.add(metric, candidate, baseline, self.clock.time(), seen)
+        if window.seconds >= max(LONGEST_WINDOW, 10 * SCRAPES * self.ports.lag(metric)):
+            evidence.restart(self.clock.time())
         verdict = judging.judge(metric, *weighed)
         if isinstance(judging, GroupJudge) and verdict.phase is not Phase.ERROR:
             watch.label = verdict

@@ -40,6 +40,8 @@ NEIGHBOURS = 1.5
 """About so many of the ratios speak for a regression together: found by simulation, and only for how much evidence is planned."""
 BEFOREHAND = 50.0
 """So many requests, half a bad one among them, are taken for seen when evidence is planned: the first few must not say anything wild."""
+ANEW, RECENT, FIRST = 600.0, 6, 0.9
+"""Every so many seconds evidence begins anew, beside the first; so many of the latest are kept; the weight of the first."""
 BUDGET = 0.01
 """Chance that a release without any regression is taken back by its sequential metrics, all of them and all looks together."""
 REPEATS = 0.1
@@ -184,29 +186,61 @@ def summed(blocks: Sequence[Counts]) -> Counts:
 
 def find(blocks: Sequence[Counts], *, allowed: float, mde: float, alpha: float, beta: float) -> Finding:
     """What the blocks say; both tracks have requests in them."""
+    p, since = strongest(blocks, allowed)
     total = summed(blocks)
-    low, high = share_bounds(total.bad, total.requests, beta / 2)
-    base_low, base_high = share_bounds(total.base_bad, total.base_requests, beta / 2)
     pooled = (total.bad + total.base_bad + 0.5) / (total.requests + total.base_requests + BEFOREHAND)
     part = total.requests / (total.requests + total.base_requests)
-    return Finding(total, always_valid_p(blocks, allowed), low, high, base_low, base_high, planned(pooled, part, mde, allowed=allowed, alpha=alpha, beta=beta))
+    recent = summed(blocks[since:])
+    if p <= alpha and recent.requests and recent.base_requests:
+        total = recent  # what is proven is told by the time in which it is so
+    low, high = share_bounds(total.bad, total.requests, beta / 2)
+    base_low, base_high = share_bounds(total.base_bad, total.base_requests, beta / 2)
+    return Finding(total, p, low, high, base_low, base_high, planned(pooled, part, mde, allowed=allowed, alpha=alpha, beta=beta))
 
 
 def always_valid_p(blocks: Sequence[Counts], allowed: float = 1.0) -> float:
     """The p-value of "the candidate's share is at most ``allowed`` times the baseline's", valid at every look: it never rises."""
-    logs = [0.0] * len(RATIOS)
-    highest = 0.0
-    for block in blocks:
+    return strongest(blocks, allowed)[0]
+
+
+def strongest(blocks: Sequence[Counts], allowed: float = 1.0) -> tuple[float, int]:
+    """(the always-valid p-value, the block from which on the evidence is strongest).
+
+    A regression may come hours after a good beginning, whose evidence speaks against it. So a martingale begins anew every :data:`ANEW` seconds,
+    and what is held against 1/alpha is their weighted sum, in which one that has not begun counts 1: that is a supermartingale, too. The weights sum
+    up to 1: :data:`FIRST` for the first, the rest over the others, ever less. Old ones that are let go only make the sum smaller.
+    """
+    running: list[tuple[int, float, list[float]]] = [(0, math.log(FIRST), [0.0] * len(RATIOS))]  # its first block, its weight, its ratios
+    begun, highest, since = 1, 0.0, 0
+    for index, block in enumerate(blocks):
+        while block.seconds > begun * ANEW:
+            begun += 1
+            running.append((index, math.log((1 - FIRST) / (begun * (begun - 1))), [0.0] * len(RATIOS)))
+            del running[1:-RECENT]
         bad = block.bad + block.base_bad
         if not bad:
             continue
         part = block.requests / (block.requests + block.base_requests)
         null = math.log1p(part * (allowed - 1))
-        for index, ratio in enumerate(RATIOS):
-            logs[index] += block.bad * math.log(ratio) + bad * (null - math.log1p(part * (allowed * ratio - 1)))
-        top = max(logs)
-        highest = max(highest, top + math.log(sum(math.exp(each - top) for each in logs) / len(logs)))
-    return math.exp(-highest)
+        steps = [block.bad * math.log(ratio) + bad * (null - math.log1p(part * (allowed * ratio - 1))) for ratio in RATIOS]
+        for _first, _weight, logs in running:
+            for at, step in enumerate(steps):
+                logs[at] += step
+        sums = [weight + _mean(logs) for _first, weight, logs in running]
+        idle = math.log((1 - FIRST) / begun)  # of those that have not begun: the tail of the weights
+        evidence = _added([*sums, idle])
+        if evidence > highest:
+            highest, since = evidence, running[sums.index(max(sums))][0]
+    return math.exp(-highest), since
+
+
+def _mean(logs: Sequence[float]) -> float:
+    return _added(logs) - math.log(len(logs))
+
+
+def _added(logs: Sequence[float]) -> float:
+    top = max(logs)
+    return top + math.log(sum(math.exp(each - top) for each in logs))
 
 
 def share_bounds(bad: int, requests: int, alpha: float) -> tuple[float, float]:
@@ -249,7 +283,7 @@ def planned(share: float, part: float, mde: float, *, allowed: float = 1.0, alph
     """
     worse = min(1.0, allowed * share + mde)
     base = share * (1 - part) / part  # stable's bad requests for each request of the candidate
-    border, z = math.log(len(RATIOS) / NEIGHBOURS / alpha), -_quantile(beta)
+    border, z = math.log(len(RATIOS) / NEIGHBOURS / FIRST / alpha), -_quantile(beta)
     found = []
     for ratio in RATIOS:
         step = math.log1p(part * (allowed * ratio - 1)) - math.log1p(part * (allowed - 1))

@@ -15,6 +15,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.bake imp
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Fenced, NoData, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.metric import Metric
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase, Point, Sample, Series, Verdict, Window
+from ansible_collections.progressive.delivery.plugins.module_utils.core.sequential import SequentialJudge
 
 EPOCH = 1_700_000_000.0
 GOOD, BAD, UNSURE, BROKEN = Phase.SUCCESSFUL, Phase.FAILED, Phase.INCONCLUSIVE, Phase.ERROR
@@ -282,6 +283,20 @@ def test_statistical_judges_see_the_whole_step() -> None:
     assert (result.phase, result.reason, result.seconds) == (UNSURE, "nothing could be judged: needs 10 more requests", 50.0)
     with pytest.raises(ConfigError, match="errors: there is no judge sequential here"):
         Rig(judges={"another": Evidence()}).run(metric(judge="sequential"))
+
+
+def test_windows_of_counts_begin_anew_and_evidence_stays() -> None:
+    """A provider that remembers some minutes only, and a regression that comes after hours."""
+    def answer(t: float, window: Window) -> tuple[float, int]:
+        n = int(min(window.seconds, 900.0)) * 10
+        return (0.05 if window.track == "canary" and t - window.seconds >= 7000 else 0.001), n
+
+    rig = Rig(answer, judges={"errors": SequentialJudge()})
+    result = rig.run(Metric.from_options({"name": "errors", "builtin": "error_rate", "judge": "sequential"}, "m"), duration=10_000.0)
+    assert max(window.seconds for _t, window in rig.asked) <= 610
+    assert result.phase is BAD and 7000 < result.seconds < 8000, result.reason
+    counted = [look.n or 0 for look in result.looks]
+    assert all(later > earlier for earlier, later in zip(counted, counted[1:-1])) and counted[-2] == pytest.approx(10 * result.seconds, rel=0.05)
 
 
 def test_all_answers_errors_is_never_a_pass() -> None:
