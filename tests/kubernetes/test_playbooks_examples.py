@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The releases of examples/releases/kubernetes-*.yml on the real node, by ansible-playbook: as they are written, but with seconds for their minutes."""
+"""The releases of examples/releases/kubernetes-*.yml on the real node, by ansible-playbook, under the documented Roles: as they are written,
+but with seconds for their minutes.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,18 @@ import yaml
 
 from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, fetch, wait_until
 from ansible_collections.progressive.delivery.tests.kubernetes.playbook_rig import Site
+from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer_of
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "releases"
-SHORTER = {"5m": "3s", "10s": "1s"}
+SHORTER = {"5m": "3s", "10s": "1s", "30s": "2s"}
 
 
 def example(space: Namespace, name: str, **file: Any) -> Site:
     """The example beside the files it names, told where the cluster is."""
-    text = re.sub(r"\b(5m|10s)\b", lambda found: SHORTER[found[0]], (EXAMPLES / f"kubernetes-{name}.yml").read_text(encoding="utf-8"))
-    connection = {"kubeconfig": str(space.cluster.kubeconfig), "namespace": space.name}
-    site = Site(space, {**yaml.safe_load(text), "rollout_kubernetes": connection, **file}, name)
+    text = re.sub(r"\b(5m|10s|30s)\b", lambda found: SHORTER[found[0]], (EXAMPLES / f"kubernetes-{name}.yml").read_text(encoding="utf-8"))
+    release = {**yaml.safe_load(text), **file}
+    connection = {"kubeconfig": str(deployer_of(space, release)), "namespace": space.name}
+    site = Site(space, {**release, "rollout_kubernetes": connection}, name)
     for helper in ("preview-tests.yml", "zero-downtime-deployment.yaml"):
         shutil.copy(EXAMPLES / helper, site.folder)
     return site
@@ -118,6 +122,7 @@ def test_zero_downtime_from_nothing_but_a_manifest(namespace: Namespace) -> None
     done = site.run("rolling", "1")
     assert done.outcome == "invalid" and "there is no Deployment shop" in done.message(), done.text
     site.release["rollout_workload"]["deployment"]["create_missing"] = True
+    site.release["rollout_kubernetes"]["kubeconfig"] = str(deployer_of(namespace, site.release))
     done = site.run("rolling", "1")
     assert done.outcome == "promoted", done.text
     done = site.run("rolling", "2")
