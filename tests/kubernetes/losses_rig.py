@@ -39,9 +39,8 @@ class BusyShop(Shop):
     def __init__(self, space: Namespace, *, ratio: bool = False, drains: bool = True, pre_stop: bool = True, environment: dict[str, str] | None = None,
                  **file: Any) -> None:
         self.pre_stop, self.environment = pre_stop, environment or {}
-        super().__init__(space, ratio=ratio, rollout_drain_timeout=f"{DRAIN_TIMEOUT:g}s", rollout_lease={}, **file)
-        if drains:
-            self.file["rollout_workload"]["deployment"]["drain"] = DRAIN
+        workload = {"stable": "shop-blue", "canary": "shop-green", "image": "registry.test/app:${version}", **({"drain": DRAIN} if drains else {})}
+        super().__init__(space, ratio=ratio, rollout_workload={"deployment": workload}, rollout_drain_timeout=f"{DRAIN_TIMEOUT:g}s", rollout_lease={}, **file)
         self.file["rollout_report"] = {**self.file["rollout_report"], "formats": ["json"]}
         for color in COLORS.values():
             self.has(color, "1", REPLICAS if color == "blue" else 0)

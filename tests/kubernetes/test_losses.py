@@ -53,7 +53,7 @@ def test_canaries_by_pods_lose_nothing(namespace: Namespace) -> None:
 
 
 def test_a_rolling_update_and_its_rollback_lose_nothing(namespace: Namespace) -> None:
-    shop = BusyShop(namespace, rollout_strategy="rolling", rollout_router=None)
+    shop = BusyShop(namespace, rollout_strategy="rolling", rollout_router=None, rollout_rolling={"preset": "fast"})
     with shop.users() as users:
         assert shop.run("rollout", "2")["outcome"] == "promoted"
         assert shop.run("rollback")["outcome"] == "rolled_back"
@@ -63,7 +63,8 @@ def test_a_rolling_update_and_its_rollback_lose_nothing(namespace: Namespace) ->
 
 
 def test_an_app_that_ends_at_once_loses_no_more_than_by_hand_and_nothing_once_it_is_asked_to_finish(namespace: Namespace) -> None:
-    shop = BusyShop(namespace, drains=False, pre_stop=False, environment={"ON_TERM": "exit"}, **SHORT)
+    shop = BusyShop(namespace, pre_stop=False, environment={"ON_TERM": "exit"}, **SHORT)
+    drain = shop.file["rollout_workload"]["deployment"].pop("drain")
     notes = "\n".join(shop.planned("rollout", "2")["notes"])
     assert "no preStop hook" in notes and "Set rollout_workload.deployment.drain" in notes
 
@@ -81,7 +82,7 @@ def test_an_app_that_ends_at_once_loses_no_more_than_by_hand_and_nothing_once_it
     assert 0 < len(users.felt().failed) <= by_hand
 
     shop.log = namespace.folder / "drained.jsonl"
-    shop.file["rollout_workload"]["deployment"]["drain"] = {"http": {"path": "/drain"}}
+    shop.file["rollout_workload"]["deployment"]["drain"] = drain
     with shop.users() as users:
         assert shop.run("rollout", "1")["outcome"] == "promoted"
         wait_until(lambda: not namespace.list("pods", "color=blue"))
