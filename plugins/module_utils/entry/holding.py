@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..clients.kube_errors import Forbidden
 from ..core.errors import Away, Lapsed
 from ..core.units import show_duration
 from .context import Context
@@ -20,19 +21,25 @@ HOLD = 600.0
 AGAIN = 2.0
 """The shortest pause between two tries."""
 SAY_EVERY = 60.0
+RETURN = 30.0
+"""Seconds after it was away in which a server's "may not" is not believed: an API server answers before it has read its own rules."""
 
 
 def held(work: Callable[[bool], dict[str, Any]], context: Context, label: str) -> dict[str, Any]:
     """The result of ``work``, which is told whether this is its last try. Raises what that raises; Fenced at once when the release is another run's."""
     clock = context.clock
-    began = said = None
+    began = said = away = None
     while True:
         last = began is not None and clock.now() - began >= HOLD
         try:
             return work(last)
+        except Forbidden:
+            if away is None or clock.now() - away > RETURN:
+                raise
+            clock.sleep(AGAIN)
         except (Away, Lapsed) as error:
             now = clock.now()
-            began = now if began is None else began
+            began, away = (now if began is None else began), now
             if last or isinstance(error, Away) and now + error.wait - began > HOLD:
                 raise
             if said is None or now - said >= SAY_EVERY:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_errors import Forbidden
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Away, Fenced, Interrupted, Lapsed, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import acquire
 from ansible_collections.progressive.delivery.plugins.module_utils.entry import holding
@@ -51,6 +52,15 @@ def test_it_goes_on_once_the_server_is_back(clock: FakeClock, said: list[str]) -
     assert held(work, Context(clock, said.append), "shop") == {"changed": False}
     assert clock.slept == [AGAIN] * 3 and work.lasts == [False] * 4
     assert said == ["shop: nothing moves: no answer. Looking again for 10:00"]
+
+
+def test_a_server_that_has_just_come_back_may_not_know_its_rules_yet(clock: FakeClock, said: list[str]) -> None:
+    assert held(Work(Away("no answer"), Forbidden("may not get leases"), Forbidden("may not get leases")), Context(clock, said.append), "shop")
+    assert clock.slept == [AGAIN] * 3
+    with pytest.raises(Forbidden):
+        held(Work(Forbidden("may not get leases")), Context(clock, said.append), "shop")
+    with pytest.raises(Forbidden):
+        held(Work(Away("no answer"), *[Forbidden("may not get leases")] * 100), Context(clock, said.append), "shop")
 
 
 def test_it_waits_for_as_long_as_the_server_asks(clock: FakeClock, said: list[str]) -> None:
