@@ -73,7 +73,7 @@ class Demo(Show):
         assert web
         for service, url in {"shop": entry.url, "web": f"http://{web['spec']['clusterIP']}"}.items():
             self._use(service, url)
-            wait_until(partial(scraper.value, f'sum(rate(http_requests_total{{pod=~"{service}-.+"}}[5s]))'), 30, lambda: "requests in Prometheus")
+            wait_until(partial(scraper.value, f'sum(rate(http_requests_total{{pod=~"{service}-.+"}}[5s]))'), 60, lambda: "requests in Prometheus")
         rates = " and ".join(f"{rate} to {service}" for service, rate in USERS.items())
         return (f"A real Kubernetes node, namespace {namespace.name}, Istio's gateway at {entry.url}, Prometheus at {scraper.url},\n"
                 f"{rates} requests a second without retries.")

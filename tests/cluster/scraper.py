@@ -9,8 +9,10 @@ Its labels are those of the Prometheus Operator: ``namespace``, ``pod``, ``conta
 from __future__ import annotations
 
 import base64
+import ctypes
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -28,6 +30,8 @@ from ansible_collections.progressive.delivery.tests.cluster.cluster import Clust
 
 SECONDS = 30.0
 """A start may take this long."""
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
 EVERY = 0.5
 """Seconds between two looks at the API for Pods."""
 
@@ -45,7 +49,10 @@ def require() -> str:
 
 
 class Scraper:
-    """The server as a child process, its files in ``folder``. ``jobs``: what it scrapes besides, as in its own configuration."""
+    """The server as a child that ends with this process, however that ends; its files in ``folder``.
+
+    ``jobs``: what it scrapes besides, as in its own configuration.
+    """
 
     def __init__(self, folder: Path, cluster: Cluster, namespace: str, *jobs: Mapping[str, Any]) -> None:
         program = require()
@@ -58,7 +65,10 @@ class Scraper:
         self._folder = folder
         command = [program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"]
         with open(folder / "prometheus.log", "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),
+            )  # fmt: skip
         try:
             self._wait()
             self._targets.start()
