@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -32,6 +32,16 @@ USED: Mapping[str, Mapping[str, Any]] = {
 """Options of the workload that need an extra."""
 MISSING = [(name, right) for name, row in CORE.items() for right in row.rights if right[1] not in TOLERATED]
 MISSING_OF_OPTIONS = [(name, right) for name in USED for right in EXTRA[name].rights if right not in CORE["rolling"].rights]
+OTHER: Mapping[str, Mapping[str, Any]] = {
+    "workload-statefulset": {"rollout_workload": {"statefulset": {"stable": "shop", "image": "registry.test/app:${version}"}}},
+    "workload-daemonset": {"rollout_workload": {"daemonset": {"stable": "shop", "image": "registry.test/app:${version}"}}},
+    "router-gateway-api": {"rollout_strategy": "canary", "rollout_router": {"gateway_api": {"http_route": "shop"}}},
+    "router-service": {"rollout_strategy": "canary", "rollout_router": {"service": {"name": "shop"}}, "rollout_canary": {"step_weights": [100]}},
+}
+"""Variables of a release that needs an extra for its router or its kind of workload."""
+NOT_ASKED = {("gateways.gateway.networking.k8s.io", "get"), ("statefulsets.apps", "create"), ("pods", "delete")}
+"""Rights of those extras that only some releases use."""
+MISSING_OF_OTHERS = [(name, right) for name in OTHER for right in EXTRA[name].rights if right[1] not in TOLERATED and right not in NOT_ASKED]
 LOST = [(name, right) for name in ("pod-logs", "events", "quota", "pdb", "hpa") for right in EXTRA[name].rights if name != "events"]
 
 
@@ -56,8 +66,10 @@ class Shop:
         self.space.kubectl("patch", "role", "deployer", "--type", "merge", "--patch", json.dumps(body))
         wait_until(lambda: all(may(self.kube, right) for right in kept) and not may(self.kube, without), 20)
 
-    def plan(self, strategy: str, **workload: Any) -> dict[str, Any]:
-        return plan.run(self.params(strategy, **workload), Context(SystemClock()))
+    def plan(self, strategy: str, changed: Optional[Mapping[str, Any]] = None, **workload: Any) -> dict[str, Any]:
+        params = self.params(strategy, **workload)
+        params["variables"].update(changed or {})
+        return plan.run(params, Context(SystemClock()))
 
     def params(self, strategy: str, **workload: Any) -> dict[str, Any]:
         names = {"stable": "shop-stable", "canary": "shop-canary", "image": "registry.test/app:${version}"}
@@ -92,6 +104,15 @@ def test_an_option_without_its_right_is_refused_by_its_name(shop: Shop, name: st
     with pytest.raises(ConfigError) as refused:
         shop.plan("rolling", **USED[name])
     assert f"may not {right[1]} {right[0]} in namespace" in str(refused.value) and f"examples/rbac/{name}.yaml" in str(refused.value)
+
+
+@pytest.mark.parametrize("name, right", MISSING_OF_OTHERS, ids=str)
+def test_another_router_or_kind_without_one_of_its_rights_is_refused_by_its_name(shop: Shop, name: str, right: Right) -> None:
+    shop.allow((*CORE["rolling"].rights, *EXTRA[name].rights), without=right)
+    with pytest.raises(ConfigError) as refused:
+        shop.plan("rolling", OTHER[name])
+    assert f"this user may not {right[1]} {right[0]} in namespace {shop.space.name}" in str(refused.value)
+    assert "Add examples/rbac/" in str(refused.value)
 
 
 @pytest.mark.parametrize("name, right", LOST, ids=str)

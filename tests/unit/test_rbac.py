@@ -37,6 +37,12 @@ def test_a_strategy_needs_few_rights(name: str) -> None:
     assert rbac.writing(row) <= MOST_WRITING
 
 
+def test_the_page_on_security_counts_them() -> None:
+    page = (rbac.FOLDER.parents[1] / "docs" / "security.md").read_text()
+    rights, writing = sorted(len(row.rights) for row in CORE.values()), sorted(map(rbac.writing, CORE.values()))
+    assert f"{rights[0]} to {rights[-1]} rights, {writing[0]} to {writing[-1]} of them writing" in page
+
+
 def test_everything_that_may_be_needed_is_in_a_file() -> None:
     wanted = {*STORE, *NICE, *(right for rights in (*WORKLOAD.values(), *ROUTER.values()) for right in rights)}
     wanted |= {right for option, rights in OPTION.items() if option != "create_missing" for right in rights}
