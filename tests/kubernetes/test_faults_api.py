@@ -297,7 +297,7 @@ def test_a_release_in_a_namespace_that_ends_says_so(shop: Shop, namespace: Names
         wait_until(lambda: shop.kube.get(CONFIGMAPS, "pd-shop") is None)
         with pytest.raises(DeliveryError, match="record of this release is gone|lease of this run .* is gone|being terminated"):
             shop.walk(begun)
-        with pytest.raises(ConfigError, match="being terminated|there is no Deployment"):
+        with pytest.raises(ConfigError, match="being terminated|there is no (Deployment|Service) "):
             shop.run("rollout", "2")
     finally:
         namespace.kubectl("patch", "configmap", "stays", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
