@@ -190,7 +190,7 @@ def test_a_safe_rollback_waits_before_anything_changes_and_goes_on_as_a_rollback
     asked = shop.run("rollback", rollout_strategy="blue_green", rollout_rollback_safe=True)
     assert asked["outcome"] == "paused" and not asked["failed_run"]
     assert shop.tracks == {"stable": ("1", 0), "canary": ("2", 4)}
-    done = shop.run("promote", rollout_strategy="blue_green", rollout_rollback_safe=True)
+    done = shop.run("promote", "2", rollout_strategy="blue_green", rollout_rollback_safe=True)
     assert done["outcome"] == "rolled_back" and not done["failed_run"]
     assert shop.tracks == {"stable": ("1", 4), "canary": ("2", 0)} and shop.stable == ("stable", "1")
 
