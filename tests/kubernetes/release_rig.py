@@ -30,6 +30,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.entry.stored 
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import health, plan, release
 from ansible_collections.progressive.delivery.plugins.module_utils.stores.kubernetes import KubernetesStore
 from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment
+from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer_of
 
 COLORS = {"stable": "blue", "canary": "green"}
 fork = multiprocessing.get_context("fork")
@@ -38,7 +39,7 @@ fork = multiprocessing.get_context("fork")
 class Shop:
     """Two Deployments, blue with version 1 and green, behind one Service; and the release file of it.
 
-    ``kubeconfig`` is what the releases use; the test looks with the administrator's own.
+    ``kubeconfig`` is what the releases use: else that of an account with the Roles of examples/rbac. The test looks with the administrator's own.
     """
 
     def __init__(self, space: Namespace, kubeconfig: Optional[Path] = None, replicas: int = 1, *, ratio: bool = False, green: str = "1", **file: Any) -> None:
@@ -53,13 +54,14 @@ class Shop:
         space.available("shop-blue")
         router: dict[str, Any] = {"service": {"name": "shop", "selectors": {slot: {"color": color} for slot, color in COLORS.items()}}}
         self.file: dict[str, Any] = {
-            "rollout_name": "shop", "rollout_kubernetes": {"kubeconfig": str(kubeconfig or space.cluster.kubeconfig), "namespace": space.name},
+            "rollout_name": "shop", "rollout_kubernetes": {"namespace": space.name},
             "rollout_workload": {"deployment": {"stable": "shop-blue", "canary": "shop-green", "image": "registry.test/app:${version}"}},
             "rollout_router": {"replica_ratio": {"service": "shop"}} if ratio else router, "rollout_strategy": "canary" if ratio else "blue_green",
             "rollout_canary": {"step_weights": [50, 100], "bake": "0s"}, "rollout_scale_down_delay": "0s",
             "rollout_lease": {"ttl": "5s"}, "rollout_report": {"directory": str(space.folder / "reports")}, **file}  # fmt: skip
         if not ratio:
             del self.file["rollout_canary"]
+        self.file["rollout_kubernetes"]["kubeconfig"] = str(kubeconfig or deployer_of(space, self.file))
 
     @classmethod
     def of_namespace(cls, other: Shop) -> Shop:

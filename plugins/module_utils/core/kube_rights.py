@@ -44,7 +44,7 @@ OPTION: Mapping[str, Rights] = {
     "config_maps": (("configmaps", "list"), ("configmaps", "get"), ("configmaps", "create"), ("configmaps", "delete")),
     "drain": (("pods/proxy", "get"), ("pods/proxy", "create")),
     "create_missing": (("{workload}", "create"),),
-    "hpa": (("horizontalpodautoscalers.autoscaling", "list"), ("horizontalpodautoscalers.autoscaling", "patch")),
+    "hpa": tuple(("horizontalpodautoscalers.autoscaling", verb) for verb in ("get", "list", "patch")),
 }
 """Needed when the option is used; ``{workload}`` is the kind at hand."""
 
@@ -52,6 +52,7 @@ NICE: Mapping[Right, str] = {
     ("pods/log", "get"): "a crash is reported without its last lines",
     ("events", "list"): "Pods that are never made, and failing probes, are reported without the reason",
     ("horizontalpodautoscalers.autoscaling", "list"): "an autoscaler is not noticed: name it with hpa",
+    ("horizontalpodautoscalers.autoscaling", "get"): "an autoscaler's minimum is not held while traffic moves",
     ("horizontalpodautoscalers.autoscaling", "patch"): "an autoscaler's minimum is not held while traffic moves",
     ("resourcequotas", "list"): "room in a quota is not checked beforehand",
     ("poddisruptionbudgets.policy", "list"): "PodDisruptionBudgets are not checked beforehand",

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Optional
 
 from ..clients.kube_resources import CONTROLLERREVISIONS, DAEMONSETS, Resource
 from ..clients.kube_workload import KubeWorkload
-from ..core import kube_status
+from ..core import kube_rights, kube_status
 from ..core.errors import Unsupported
 from ..core.kube_history import Revision, of_controller_revisions, owned
 from ..core.kube_selector import text
@@ -28,7 +28,7 @@ class DaemonSetWorkload(KubeWorkload):
     SUMMARY: ClassVar[str] = "A DaemonSet of a Kubernetes cluster."
     KIND = "daemonset"
     RESOURCE: ClassVar[Resource] = DAEMONSETS
-    SPARED = frozenset({("pods", "delete"), ("horizontalpodautoscalers.autoscaling", "list"), ("horizontalpodautoscalers.autoscaling", "patch")})
+    SPARED = frozenset({("pods", "delete"), *kube_rights.OPTION["hpa"]})
 
     def foresee(self, plan: Plan) -> list[str]:
         if any(step.kind in (Kind.SCALE, Kind.RETIRE) for step in plan.steps):
