@@ -130,7 +130,8 @@ def test_nor_once_the_waiting_for_data_is_over(policy: str, judge: str) -> None:
 
 LIMITS: list[dict[str, Any]] = [
     {}, {"failure_limit": 1}, {"failure_limit": -1}, {"inconclusive_limit": 2}, {"consecutive_success_limit": 2}, {"consecutive_error_limit": 0},
-    {"count": 3, "interval": "10s"}, {"consecutive_failure_limit": 2, "failure_limit": -1}, {"count": 2, "interval": "10s", "failure_limit": -1, "inconclusive_limit": 5},
+    {"count": 3, "interval": "10s"}, {"consecutive_failure_limit": 2, "failure_limit": -1},
+    {"count": 2, "interval": "10s", "failure_limit": -1, "inconclusive_limit": 5},
 ]  # fmt: skip
 
 
