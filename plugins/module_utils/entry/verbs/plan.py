@@ -122,8 +122,7 @@ def _asked_for(spec: dict[str, Any], purpose: str, record: Optional[Record], hos
     if purpose == "rollback":
         return as_rollback(spec, record, hosts)
     if purpose == "rollout" and within_window(spec, record, context.clock.time()):
-        return {**at_once(spec, hosts), "analysis": None, "quick": True,
-                "rolling": {**spec["rolling"], **dict.fromkeys(("bake_first", "bake_between", "monitor"), "0s")}}
+        return {**at_once(spec, hosts), "analysis": None, "quick": True}
     if purpose == "resume" and record is not None and record.running and record.release.purpose == "rollback":
         return {**spec, "returning": True, "version": record.release.version}  # whatever the file would ship
     return {**spec, "returning": False}

@@ -82,7 +82,12 @@ def at_once(spec: Mapping[str, Any], hosts: Mapping[str, tuple[str, ...]]) -> di
     """The release file without steps and gates: by one switch where both slots can carry everything, else in place."""
     single = any(hosts.values()) and not all(hosts.values())
     strategy = spec["strategy"] if spec["strategy"] in IN_PLACE else "rolling" if single else "blue_green"
-    return {**spec, "returning": True, "strategy": strategy, "steps": [], "blue_green": {"auto_promotion_enabled": True}}
+    return {**spec, "returning": True, "strategy": strategy, "steps": [], "blue_green": {"auto_promotion_enabled": True}, "rolling": _unwatched(spec)}
+
+
+def _unwatched(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a rolling update without its waits: a version that was good needs no trial."""
+    return {**(spec.get("rolling") or {}), **dict.fromkeys(("bake_first", "bake_between", "monitor"), "0s")}
 
 
 def within_window(spec: Mapping[str, Any], record: Optional[Record], now: float) -> bool:
@@ -110,7 +115,8 @@ def by_revision(spec: Mapping[str, Any], live: str) -> dict[str, Any]:
     there = f"revision {former.number} is what runs now (version {former.version})" if former.current else ""
     strategy = spec["strategy"] if spec["strategy"] in IN_PLACE else "rolling"
     return {**spec, "purpose": "rollback", "returning": True, "version": former.version, "revision": former.name, "there_already": there,
-            "strategy": strategy, "as_it_is": spec["strategy"] not in IN_PLACE, "steps": [], "hooks": {}, "to_revision": former.number}
+            "strategy": strategy, "as_it_is": spec["strategy"] not in IN_PLACE, "steps": [], "hooks": {}, "to_revision": former.number,
+            "rolling": _unwatched(spec)}
 
 
 def is_remembered(spec: Mapping[str, Any], record: Optional[Record]) -> bool:

@@ -185,6 +185,13 @@ def test_a_rollback_that_fails_says_so_and_is_no_success(shop: Shop) -> None:
     assert shop.tracks["stable"] == ("2", 4)
 
 
+def test_a_rollback_waits_for_no_monitor(shop: Shop) -> None:
+    rolling = {"rollout_strategy": "rolling", "rollout_router": None, "rollout_rolling": {"monitor": "5m"}}
+    shop.run("rollout", "2", **rolling)
+    begun = shop.clock.now()
+    assert shop.run("rollback", **rolling)["outcome"] == "rolled_back" and shop.clock.now() - begun < 60
+
+
 def test_a_safe_rollback_waits_before_anything_changes_and_goes_on_as_a_rollback(shop: Shop) -> None:
     shop.run("rollout", "2", rollout_strategy="blue_green")
     asked = shop.run("rollback", rollout_strategy="blue_green", rollout_rollback_safe=True)
