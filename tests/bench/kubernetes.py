@@ -165,6 +165,7 @@ def play(space: Namespace, new: str, old: str, program: Path) -> dict[str, Any]:
     image = {"spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "app", "image": f"registry.test/app:{version}"}]}}}}
     common = {"api_version": "apps/v1", "kind": "Deployment", "state": "patched", **connection(space)}
     slices = {"api_version": "discovery.k8s.io/v1", "kind": "EndpointSlice", "label_selectors": ["kubernetes.io/service-name=shop"]}
+    away = {"api_version": "apps/v1", "kind": "Deployment", "name": f"shop-{old}", "replicas": 0, "wait": False}
     steps = [
         {"name": "Live", "kubernetes.core.k8s_info": {"api_version": "v1", "kind": "Service", "name": "shop", **connection(space)}, "register": "live",
          "failed_when": f"live.resources[0].spec.selector.color != '{old}'"},
@@ -173,7 +174,6 @@ def play(space: Namespace, new: str, old: str, program: Path) -> dict[str, Any]:
          "register": "found", "until": "found.resources[0].status.readyReplicas | default(0) == 1", "retries": 60, "delay": 5},
         {"name": "Switch", **theirs(space, new)},
         {"name": "Endpoints", "kubernetes.core.k8s_info": {**slices, **connection(space)}},
-        {"name": "Scale down", "kubernetes.core.k8s_scale": {"api_version": "apps/v1", "kind": "Deployment", "name": f"shop-{old}", "replicas": 0,
-                                                              "wait": False, **connection(space)}},
+        {"name": "Scale down", "kubernetes.core.k8s_scale": {**away, **connection(space)}},
     ]
     return {"hosts": "localhost", "gather_facts": False, "vars": {"ansible_python_interpreter": str(program.with_name("python"))}, "tasks": steps}

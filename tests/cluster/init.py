@@ -105,7 +105,7 @@ def serve(init: Init, control: socket.socket, users: int) -> None:
     unused_since = None
     while unused_since is None or time.monotonic() - unused_since < IDLE:
         if select.select([control], [], [], 1.0)[0]:
-            connection, _ = control.accept()
+            connection, _address = control.accept()
             with connection, connection.makefile("rw", encoding="utf-8") as stream:
                 try:
                     stream.write(json.dumps(init.answer(json.loads(stream.readline()))))

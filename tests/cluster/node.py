@@ -204,7 +204,7 @@ def _remove() -> None:
         os.kill(pid, signal.SIGKILL)
     wait(lambda: not _inits(), "the end of the node's processes")
     for group in _cgroups():
-        folders = [Path(folder) for folder, _, _ in os.walk(group, topdown=False)]
+        folders = [Path(found[0]) for found in os.walk(group, topdown=False)]
         wait(lambda folders=folders: all(_removed(folder) for folder in folders), f"the end of the processes in {group}")  # type: ignore[misc]
     wait(_state_removed, f"the removal of {STATE}, or is something mounted in it? It", 20)
 

@@ -43,7 +43,7 @@ def test_a_service_answers_and_follows_its_selector(namespace: Namespace) -> Non
     answer = fetch(url)
     assert json.loads(answer.text)["version"] == answer.headers["X-App-Version"] == "1"
     namespace.service("shop", {"app": "v2"})
-    wait_until(lambda: {fetch(url).headers.get("X-App-Version") for _ in range(20)} == {"2"})
+    wait_until(lambda: {fetch(url).headers.get("X-App-Version") for _each in range(20)} == {"2"})
 
 
 def test_bad_images_fail_as_they_should(namespace: Namespace) -> None:
@@ -64,7 +64,7 @@ def test_knobs_and_metrics_of_the_app(namespace: Namespace) -> None:
     namespace.app("shop", "bad")
     url = namespace.service("shop", {"app": "shop"})
     wait_until(lambda: fetch(f"{url}/health").status == 200)
-    codes = [fetch(url).status for _ in range(20)]
+    codes = [fetch(url).status for _each in range(20)]
     assert (codes.count(200), codes.count(500)) == (18, 2), "every tenth fails"
     metrics = fetch(f"{url}/metrics").text
     assert 'http_requests_total{version="bad",code="500"} 2' in metrics

@@ -31,6 +31,7 @@ def http_route(name: str, parent: dict[str, str], *, services: tuple[str, str] =
 class GatewayShop(Shop):
     """``users`` send from this host to the Gateway's Envoy."""
 
+    roles = ("canary", "router-gateway-api")
     LACKS = GatewayApiHarness.LACKS - {Capability.MEASURE}
     adapter = GatewayApiRouter
 
@@ -60,7 +61,7 @@ class GatewayShop(Shop):
         return collections.Counter(TRACK.get(hit.server, "failed") for hit in self.users.get(self.entry.port, count))
 
     def route(self) -> dict[str, Any]:
-        found = self.kube.get(HTTPROUTES, "shop")
+        found = self.admin.get(HTTPROUTES, "shop")
         assert found
         return found
 

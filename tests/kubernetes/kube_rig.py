@@ -22,6 +22,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.routers.repli
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.service import ServiceRouter
 from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment, wait_until
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import ReplicaRatioHarness, ServiceHarness
+from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer
 
 COLORS = {"stable": "blue", "canary": "green"}
 VERSIONS = {"stable": "1", "canary": "2"}
@@ -45,12 +46,16 @@ class Shop:
     LACKS: frozenset[Any] = frozenset()
     MARKS = True
     adapter: Any
+    roles: tuple[str, ...] = ()
+    """Of examples/rbac, for the account that the router uses."""
     replicas: Mapping[str, int] = {"stable": 2, "canary": 2}
     selector: Mapping[str, str] = {"shop": "yes", "color": "blue"}
 
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
+        self.kubeconfig = deployer(namespace, *self.roles, account="router")
         self.kube = CountingKube.from_options(self.connection())
+        self.admin = Kube.from_options({**self.connection(), "kubeconfig": str(namespace.cluster.kubeconfig)})
         for slot, color in COLORS.items():
             labels = {"shop": "yes", "color": color}
             namespace.apply(deployment(f"shop-{slot}", VERSIONS[slot], self.replicas[slot], labels, DRAIN_DELAY="4s"))
@@ -64,7 +69,7 @@ class Shop:
         """What besides must be there."""
 
     def connection(self) -> dict[str, Any]:
-        return {"kubeconfig": str(self.namespace.cluster.kubeconfig), "namespace": self.namespace.name}
+        return {"kubeconfig": str(self.kubeconfig), "namespace": self.namespace.name}
 
     def options(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -120,6 +125,7 @@ class Shop:
 
     def close(self) -> None:
         self.kube.close()
+        self.admin.close()
 
 
 class Patient:
@@ -149,6 +155,7 @@ class Patient:
 
 
 class ServiceShop(Shop):
+    roles = ("blue-green",)
     LACKS = ServiceHarness.LACKS
     adapter = ServiceRouter
 
@@ -159,11 +166,12 @@ class ServiceShop(Shop):
         self.namespace.service("shop-preview", {**self.selector, "color": "green"})
 
     def total(self) -> float:
-        found = self.kube.get(SERVICES, "shop")
+        found = self.admin.get(SERVICES, "shop")
         return 100.0 if found and found["spec"]["selector"]["color"] in COLORS.values() else 0.0
 
 
 class RatioShop(Shop):
+    roles = ("canary", "hpa")
     LACKS = ReplicaRatioHarness.LACKS
     adapter = ReplicaRatioRouter
     replicas = {"stable": 3, "canary": 0}
@@ -177,4 +185,4 @@ class RatioShop(Shop):
         return Routes(want.weights, want.members, want.matches, want.mirror, {"stable": stable, "canary": canary})
 
     def total(self) -> float:
-        return float(sum(each["spec"]["replicas"] for each in self.kube.list(DEPLOYMENTS)))
+        return float(sum(each["spec"]["replicas"] for each in self.admin.list(DEPLOYMENTS)))

@@ -50,7 +50,11 @@ def shop(namespace: Namespace, proxy: KubeProxy) -> Shop:
 def killed_at(shop: Shop, proxy: KubeProxy, fits: Callable[[Exchange], bool], *, after: bool, **file: Any) -> None:
     """Start a release, and kill its process at the first request that fits."""
     runs: list[Other] = []
-    proxy.rules = [when(fits, doing(lambda: runs[0].kill(), after=after), times=1)]
+
+    def kill() -> None:
+        runs[0].kill()
+
+    proxy.rules = [when(fits, doing(kill, after=after), times=1)]
     runs.append(shop.started("rollout", "2", **file))
     assert runs[0].end() == {}, "it was not killed"
     proxy.rules = []
@@ -270,8 +274,9 @@ class Meddler:
         while not self._ended.is_set() and self.done < self._times:
             if self._against(self._shop):
                 color = b"blue" if self._shop.color == "green" else b"green"
-                self._shop.kube.raw("PATCH", path, query={"fieldManager": "argocd"}, body=b'{"spec":{"selector":{"color":"' + color + b'"}}}',
-                         headers={"Content-Type": "application/merge-patch+json"})  # fmt: skip
+                body = b'{"spec":{"selector":{"color":"' + color + b'"}}}'
+                headers = {"Content-Type": "application/merge-patch+json"}
+                self._shop.kube.raw("PATCH", path, query={"fieldManager": "argocd"}, body=body, headers=headers)
                 self.done += 1
             self._ended.wait(0.02)
 

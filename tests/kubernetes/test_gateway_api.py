@@ -17,6 +17,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_errors import NoSuchResource
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import HTTPROUTES, Resource
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError, Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_rights import rules
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Mirror, Routes, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
@@ -281,10 +282,8 @@ def test_blue_green_switches_requests_and_waits_for_a_control_plane_that_lags(na
     wait_until(lambda: version() == "1", 10)
 
 
-def test_the_documented_rights_are_enough(shop):
-    rules = [{"apiGroups": [HTTPROUTES.group], "resources": ["httproutes"], "verbs": ["get", "patch"]},
-             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"]}]  # fmt: skip
-    limited = Kube.from_options({"kubeconfig": str(shop.namespace.kubeconfig("gateway", rules)), "namespace": shop.namespace.name})
+def test_its_rights_are_enough(shop):
+    limited = Kube.from_options({"kubeconfig": str(shop.namespace.kubeconfig("gateway", rules(shop.made().rights()))), "namespace": shop.namespace.name})
     router = shop.made(limited, envoys=[])
     router.write(split(5))
     wait_until(lambda: router.observe(split(5)).applied, 10, lambda: router.observe(split(5)).why)

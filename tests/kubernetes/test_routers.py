@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
+from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_rights import rules
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Routes
 from ansible_collections.progressive.delivery.tests.cluster.cluster import wait_until
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
@@ -58,8 +59,8 @@ def shop(plane):
     return plane
 
 
-def of(kind):
-    return pytest.mark.parametrize("plane", [kind], indirect=True)
+def of(*kinds):
+    return pytest.mark.parametrize("plane", kinds, indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +111,17 @@ def test_whoever_moved_the_service_is_named(shop):
         shop.namespace.kubectl("patch", "service", "shop", "-p", '{"spec":{"selector":{"color":"blue"}}}')
 
 
-@of("service")
-def test_the_documented_rights_are_enough_for_a_service(shop):
-    assert_rights_are_enough(shop, {"services": "get patch", "endpointslices.discovery.k8s.io": "list", "pods": "list"})
+@of("service", "replica_ratio")
+def test_its_rights_are_enough(shop):
+    """What it names as its rights, and nothing else of any Role."""
+    limited = Kube.from_options({"kubeconfig": str(shop.namespace.kubeconfig("limited", rules(shop.made().rights()))), "namespace": shop.namespace.name})
+    router = shop.made(limited)
+    assert router.read().weight("stable") == 100
+    router.write(shop.wanted(split(0)))
+    assert router.observe(shop.wanted(split(0))).applied
+    router.release()
+    if hasattr(router, "warnings"):
+        assert router.warnings() == []
 
 
 @of("replica_ratio")
@@ -136,22 +145,3 @@ def test_pods_by_ratio_share_and_lose_nothing(shop, users):
     assert load.failed == []
     share, allowed = part.count("2") / len(part), 4 * math.sqrt(0.25 * 0.75 / len(part))
     assert abs(share - 0.25) < allowed + 0.02
-
-
-@of("replica_ratio")
-def test_the_documented_rights_are_enough_for_pods_by_ratio(shop):
-    assert_rights_are_enough(shop, {"deployments.apps": "get patch", "endpointslices.discovery.k8s.io": "list"})
-
-
-def assert_rights_are_enough(shop, rights) -> None:
-    """``rights``: what a Role allows, resource to verbs."""
-    rules = [{"apiGroups": [group], "resources": [plural], "verbs": verbs.split()}
-             for (plural, _dot, group), verbs in ((name.partition("."), verbs) for name, verbs in rights.items())]
-    limited = Kube.from_options({"kubeconfig": str(shop.namespace.kubeconfig("router", rules)), "namespace": shop.namespace.name})
-    router = shop.made(limited)
-    assert router.read().weight("stable") == 100
-    router.write(shop.wanted(split(0)))
-    assert router.observe(shop.wanted(split(0))).applied
-    router.release()
-    if hasattr(router, "warnings"):
-        assert router.warnings() == []

@@ -28,13 +28,15 @@ from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import workload as verb
 from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, wait_until
+from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer_of
 
 IMAGE = "registry.test/app:${version}"
 
 
 def workload(space: Namespace, version: str = "2", kind: str = "deployment", update: Optional[Update] = None,
              kubeconfig: Optional[Path] = None, **options: Any) -> Any:
-    given = {"stable": "shop", "image": IMAGE, "kubeconfig": str(kubeconfig or space.cluster.kubeconfig), "namespace": space.name, **options}
+    given = {"stable": "shop", "image": IMAGE, "namespace": space.name, **options}
+    given["kubeconfig"] = str(kubeconfig or deployer_of(space, {"rollout_workload": {kind: given}, "rollout_strategy": "rolling"}))
     return WORKLOADS[kind].from_options(validate(given, WORKLOADS[kind].OPTIONS, f"rollout_workload.{kind}"), version, update)
 
 

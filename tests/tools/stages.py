@@ -108,7 +108,7 @@ def with_tests(*folders: str) -> list[Path]:
 
 
 def unit(run: Run) -> None:
-    run.pytest(PYTHON, *with_tests("unit"))
+    run.pytest(PYTHON, "-n", "2", *with_tests("unit"))
 
 
 def contract(run: Run) -> None:

@@ -237,6 +237,7 @@ class Kube:
         proof = self._login.credentials.proof()
         for tries in range(1, TRIES + 2):
             answer: Optional[Answer] = None
+            failure: Optional[DeliveryError] = None
             try:
                 with self._lock:
                     answer = self._whole(self._link, self._link.send(call.method, call.path, self._headers(call), call.body, proof, call.timeout))
@@ -253,7 +254,7 @@ class Kube:
                 break
             self._clock.sleep(wait)
         if answer is None:
-            raise failure
+            raise failure or Broken("nothing was tried", sent=False)
         return answer
 
     def _begin(self, link: Link, call: _Call) -> http.client.HTTPResponse:

@@ -232,6 +232,7 @@ class KubeWorkload:
 
     def former(self, track: str, to: int) -> Former:
         manifest = found(self.kube, self.RESOURCE, self.name(track))
+        self._refuse_paused(manifest)
         revision = kube_history.chosen(self.history(manifest), to, where=f"{self.RESOURCE.kind} {self.name(track)}")
         same = same_template(revision.template, template_of(manifest))
         return Former(version_of(revision.template, self.recipe.container), revision.name, revision.number, same)
@@ -247,9 +248,8 @@ class KubeWorkload:
         """What puts the template of the revision of that name in place of the present one, as kubectl does it."""
 
         def edit(manifest: Manifest) -> Manifest:
+            self._refuse_paused(manifest)
             name = manifest["metadata"]["name"]
-            if manifest["spec"].get("paused"):
-                raise ConfigError("it is paused, so nothing would be rolled back", where=name, do=f"kubectl rollout resume {self.KIND}/{name}")
             chosen = next((item for item in self.history(manifest) if item.name == revision), None)
             if chosen is None:
                 raise ConfigError(f"{revision} is not remembered any more", where=name, do="See kubectl rollout history, and revisionHistoryLimit.")
@@ -260,6 +260,11 @@ class KubeWorkload:
             return {**back, "metadata": {**manifest["metadata"], "annotations": notes}}
 
         return edit
+
+    def _refuse_paused(self, manifest: Manifest) -> None:
+        name = manifest["metadata"]["name"]
+        if manifest["spec"].get("paused"):
+            raise ConfigError("it is paused, so nothing would be rolled back", where=name, do=f"kubectl rollout resume {self.KIND}/{name}")
 
     def compared(self, plan: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         now = found(self.kube, self.RESOURCE, self.name(plan.stable))

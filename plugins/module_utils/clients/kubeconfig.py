@@ -50,8 +50,9 @@ class _Source:
     config: Mapping[str, Any] = field(repr=False)
 
 
-def login(options: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> Login:
+def login(options: Mapping[str, Any], env: Optional[Mapping[str, str]] = None) -> Login:
     """The options decide, then ``K8S_AUTH_*``, ``KUBECONFIG``, ``~/.kube/config`` and the Pod we run in. Raises ConfigError, Unsupported."""
+    env = os.environ if env is None else env
     given = {name: _from_environment(name, env[variable]) for name, variable in ENVIRONMENT.items() if env.get(variable)}
     given.update({name: value for name, value in options.items() if value not in (None, "", [])})
     identified = bool(given.get("api_key") or given.get("username") or given.get("client_cert"))

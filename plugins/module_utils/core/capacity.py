@@ -43,7 +43,7 @@ def pods_by_ratio(replicas: int, share: Fraction) -> tuple[int, int]:
     found: list[tuple[Fraction, int, int, int]] = []
     for total in (max(2, replicas), replicas + 1):
         exact = total * share / FULL
-        for candidate in {math.floor(exact), math.ceil(exact)}:
+        for candidate in sorted({math.floor(exact), math.ceil(exact)}):
             inside = min(max(candidate, 1), total - 1)
             found.append((abs(FULL * inside / total - share), -inside, total, inside))
     _off, _larger, total, candidate = min(found)

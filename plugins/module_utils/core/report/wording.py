@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterable, Mapping
+from typing import Optional
 
 from ..units import show_duration, show_percent
 from .journal import Gate, Look, Release, Write, number
@@ -31,7 +32,6 @@ OUTCOMES: Mapping[str, tuple[str, str]] = {
 }
 """How each outcome is said, and its tone."""
 
-_NOBODY: Mapping[str, str] = {}
 OPEN_OUTCOMES = frozenset({"", "paused", "interrupted", "held"})
 """Outcomes after which the release still waits for somebody."""
 
@@ -137,12 +137,13 @@ def weights(routes: Mapping[str, object]) -> dict[str, float]:
     return {track: value for track, value in pairs if value is not None}
 
 
-def weights_words(shares: Mapping[str, float], called: Mapping[str, str] = _NOBODY) -> str:
+def weights_words(shares: Mapping[str, float], called: Optional[Mapping[str, str]] = None) -> str:
     """``canary 20 %, stable 80 %``; ``called``: names of the objects that are the tracks."""
-    return ", ".join(f"{called.get(track, track)} {show_percent(value)}" for track, value in sorted(shares.items()))
+    names = called or {}
+    return ", ".join(f"{names.get(track, track)} {show_percent(value)}" for track, value in sorted(shares.items()))
 
 
-def write_words(write: Write, called: Mapping[str, str] = _NOBODY) -> str:
+def write_words(write: Write, called: Optional[Mapping[str, str]] = None) -> str:
     """``lb1: canary 5 %, stable 95 % -> canary 20 %, stable 80 %``."""
     before, after = weights_words(weights(write.before), called), weights_words(weights(write.after), called)
     return f"{write.target}: {before or 'nothing'} \u2192 {after or 'nothing'}"
@@ -167,9 +168,9 @@ def short(identity: str) -> str:
     return bare if len(bare) <= 10 else f"{bare[:4]}\u2026{bare[-2:]}"
 
 
-def slot(name: str, version: str, called: Mapping[str, str] = _NOBODY) -> str:
+def slot(name: str, version: str, called: Optional[Mapping[str, str]] = None) -> str:
     """``2.4.1 (slot canary)``, or ``2.4.1 (shop-canary)`` for an object: a slot's name alone reads as a role, and roles swap."""
-    known = called.get(name, f"slot {name}")
+    known = (called or {}).get(name, f"slot {name}")
     return f"{version} ({known})" if version else known
 
 

@@ -140,7 +140,7 @@ def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:
         findings.append(told)
         targets = replicas_of(spec, slot)
     for name, options, asked in ((f"hosts of {slot}", spec.get("health"), targets),
-                                   ("checks", spec["verify"].get("checks"), targets_from(spec["verify"].get("targets") or {}))):
+                                 ("checks", spec["verify"].get("checks"), targets_from(spec["verify"].get("targets") or {}))):
         if options and asked:
             wanted = parsed(options, name)
             result = health.run(wanted, asked, prober(wanted, spec), context.clock)

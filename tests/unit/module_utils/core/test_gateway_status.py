@@ -24,8 +24,8 @@ def route(*parents, refs=(PARENT,), generation=3):
     }
 
 
-def of(*conditions, ref=PARENT):
-    return {"parentRef": ref, "controllerName": "test/controller", "conditions": list(conditions)}
+def of(*conditions, ref=None):
+    return {"parentRef": ref or PARENT, "controllerName": "test/controller", "conditions": list(conditions)}
 
 
 GOOD = of(said("Accepted"), said("ResolvedRefs"))

@@ -256,7 +256,7 @@ def test_a_regression_that_matters_is_rarely_let_pass(base_share, own, base) -> 
     assert need is not None
     passed = 0
     for _run in range(RUNS):
-        blocks = looks(rng, -(-need // own), own, base, base_share + 0.01, base_share)
+        blocks = looks(rng, math.ceil(need / own), own, base, base_share + 0.01, base_share)
         total = sum(block.bad for block in blocks) / sum(block.requests for block in blocks)
         base_total = sum(block.base_bad for block in blocks) / sum(block.base_requests for block in blocks)
         passed += always_valid_p(blocks) > 0.01 and total < base_total + 0.01
