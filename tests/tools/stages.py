@@ -130,7 +130,7 @@ def integration(run: Run) -> None:
 def kubernetes(run: Run) -> None:
     system.require(run)
     cluster.require_mesh(run)
-    run.pytest(PYTHON, *with_tests("kubernetes"))
+    run.pytest(PYTHON, "-n", "2", "--dist", "loadfile", *with_tests("kubernetes"))  # they mostly wait
 
 
 def faults(run: Run) -> None:
@@ -332,6 +332,7 @@ def packages(file: Path) -> set[str]:
 STAGES: dict[str, Callable[[Run], None]] = {
     "cluster": cluster.stage,  # the longest first, on a machine that has to build the node
     "sanity": sanity,
+    "kubernetes": kubernetes,
     "ruff": ruff,
     "licences": licences,
     "changelog": changelog,
@@ -341,7 +342,6 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "contract": contract,
     "analysis": analysis,
     "integration": integration,
-    "kubernetes": kubernetes,
     "faults": faults,
     "ansible-lint": ansible_lint,
     "docs": docs,
