@@ -343,3 +343,18 @@ def test_a_selector_that_means_neither_slot_is_led_to_stable(namespace: Namespac
     assert done["outcome"] in ("promoted", "rolled_back"), done
     assert shop.color == {"promoted": "green", "rolled_back": "blue"}[done["outcome"]]
     assert any("somebody" in line for line in shop.said)
+
+
+def test_who_goes_back_during_the_delay_finds_the_old_colour_up(namespace: Namespace) -> None:
+    shop = Shop(namespace)
+    running = shop.started("rollout", "2", rollout_scale_down_delay="10m")
+    try:
+        wait_until(lambda: shop.next.startswith("retire"), says=lambda: shop.next)
+        assert shop.color == "green"
+        with shop.watched("blue") as states:
+            assert shop.run("rollback")["outcome"] == "rolled_back"
+        assert running.end()["outcome"] == "promoted"
+    finally:
+        running.process.kill()  # if it is still there
+    assert {state["replicas"] for state in states} == {1}, "it was never scaled down"
+    assert shop.color == "blue" and shop.holds("blue") == ("1", 1) and shop.holds("green")[1] == 0

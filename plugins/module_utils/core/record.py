@@ -173,6 +173,11 @@ class Record:
         return self.outcome is None or not self.outcome.final
 
     @property
+    def tidying(self) -> bool:
+        """Whether the new version is stable already, and only what served before is still being put away."""
+        return self.promoted and self.running
+
+    @property
     def stuck(self) -> bool:
         """Whether the way back failed before its end: what is left of it can be tried again."""
         return self.outcome is Outcome.PARTIAL and self.back and self.position < len(self.way_back)
@@ -223,8 +228,8 @@ def _unpacked(text: Any) -> Mapping[str, Any]:
 
 def closed(record: Record, at: str) -> tuple[Past, ...]:
     """The history with this release in it."""
-    outcome = record.outcome.value if record.outcome else Outcome.INTERRUPTED.value
-    entry = Past(record.release.id, record.release.version, outcome, at, shortened(record.reason))
+    outcome = Outcome.PROMOTED if record.tidying else record.outcome or Outcome.INTERRUPTED
+    entry = Past(record.release.id, record.release.version, outcome.value, at, shortened(record.reason))
     kept = tuple(past for past in record.history if past.id != record.release.id)
     return (*kept, entry)[-MOST_HISTORY:]
 

@@ -21,13 +21,15 @@ from .units import iso
 KEY = "requests"
 ABORT = "abort"
 PROMOTE = "promote"
+ROLLBACK = "rollback"
+"""Keep what served before where it is: somebody goes back to it."""
 KEPT = 20
 """Answered requests that are kept for a look."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """``kind`` abort or promote; ``release`` is the id of the release meant; ``at`` and ``answered`` are UTC ISO strings.
+    """``kind`` abort, promote or rollback; ``release`` is the id of the release meant; ``at`` and ``answered`` are UTC ISO strings.
 
     ``answer`` is one sentence for whoever asked; empty while it is pending.
     """
@@ -47,8 +49,8 @@ def ask(store: StateStore, clock: Clock, *, id: str, kind: str, release: str, wh
 
     Raises Conflict when an abort is pending and this is something else; a pending promote is answered by the abort that overtakes it.
     """
-    if kind not in (ABORT, PROMOTE):
-        raise ConfigError(f"{kind!r} is not a request", do="Known: abort, promote.")
+    if kind not in (ABORT, PROMOTE, ROLLBACK):
+        raise ConfigError(f"{kind!r} is not a request", do="Known: abort, promote, rollback.")
     wanted = Request(id, kind, release, who, iso(clock.time()), reason)
     result = wanted
 

@@ -109,7 +109,7 @@ def _already(record: Optional[Record], spec: Mapping[str, Any], plan: Plan, purp
         return Outcome.UNCHANGED, f"{spec['version']} is stable already"
     if purpose == "rollout" and record.running and not same and spec.get("on_new_revision") == "supersede" and not record.promoted:
         return None
-    if record.running and not same:
+    if record.running and not same and not (purpose == "rollback" and record.tidying):
         state = record.outcome.value if record.outcome else "running"
         return Outcome.BUSY, (f"{record.release.version} is under way ({state} at step {record.position + 1} of {len(record.steps)}, "
                               f"started by {record.release.who}): finish it with resume, or take it back with abort")
@@ -137,7 +137,8 @@ def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Cont
     """
     session.load_record()
     old = stored_record(session._store)
-    if old is not None and (old.running or (old.stuck and spec.get("asked") == "abort")):
+    left = old is not None and old.tidying and spec.get("purpose") == "rollback"  # what it would put away is gone back to
+    if old is not None and not left and (old.running or (old.stuck and spec.get("asked") == "abort")):
         # On another machine, or with another directory for reports, the journal goes on there.
         journal = old.journal if os.access(old.journal, os.W_OK) else _journal(spec, old.release.id)
         # Hooks for a pause come before the lease is given back.
@@ -272,6 +273,9 @@ def _tell_holder(store: StateStore, spec: Mapping[str, Any], purpose: str, conte
         requests.ask(store, context.clock, id=uuid.uuid4().hex[:12], kind=requests.ABORT, release=record.release.id, who=context.who,
                      reason=spec.get("reason") or "")
         context.say(f"{spec['name']}: asked {lease.who or lease.holder} to abort")
+    if purpose == "rollback" and record.tidying:
+        requests.ask(store, context.clock, id=uuid.uuid4().hex[:12], kind=requests.ROLLBACK, release=record.release.id, who=context.who)
+        context.say(f"{spec['name']}: asked {lease.who or lease.holder} to leave {record.plan.previous} where it is")
     if purpose == "promote":
         for open_gate in gates.waiting(store, record.release.id):
             decision = gates.Decision(gates.PROMOTE, context.who, iso(context.clock.time()), "playbook", record.release.digest)

@@ -9,7 +9,7 @@ from typing import Optional
 
 from ..core.lease import RECORD
 from ..core.ports import StateStore
-from ..core.record import Record, from_json
+from ..core.record import Outcome, Record, from_json
 
 
 def stored_record(store: StateStore) -> Optional[Record]:
@@ -20,4 +20,7 @@ def stored_record(store: StateStore) -> Optional[Record]:
 
 def last_state(record: Optional[Record]) -> str:
     """Which release was the last one and how it ended: what a plan was made on, to be seen again once the lease is ours."""
-    return "" if record is None else f"{record.release.id} {record.outcome.value if record.outcome else 'running'}"
+    if record is None:
+        return ""
+    state = Outcome.PROMOTED if record.tidying else record.outcome
+    return f"{record.release.id} {state.value if state else 'running'}"

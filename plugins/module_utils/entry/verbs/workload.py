@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ...clients.release_dir import ReleaseDir
-from ...core import drain, rollout
+from ...core import drain, requests, rollout
 from ...core.advance import Result
 from ...core.codec import encode
 from ...core.errors import Away, ConfigError, DeliveryError, Fenced, Interrupted, TimedOut
@@ -61,7 +61,10 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
     try:
         before = workload.read().get(track)
         if step.kind is Kind.RETIRE:
-            _delay(current, context, step.duration or 0.0)
+            back = _delay(current, context, step.duration or 0.0, goes_back=before is not None and before.version == current.record.plan.previous)
+            if back:
+                current.answer(f"{before.version if before else ''} stays where it is")
+                return {"changed": False, "seen": seen(current, Result.DONE, f"stays up: {back} goes back to it")}
             _drain(workload, current, context)
             changed = workload.retire(track)
         elif step.kind is Kind.SCALE:
@@ -77,14 +80,19 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
     return {"changed": changed, "before": encode(before), "seen": seen(current, Result.DONE)}
 
 
-def _delay(current: Run, context: Context, seconds: float) -> None:
-    """Let the track run on, for those who have not heard that it lost its traffic."""
+def _delay(current: Run, context: Context, seconds: float, *, goes_back: bool) -> str:
+    """Let the track run on, for those who have not heard that it lost its traffic. Who wants it back meanwhile, where somebody could; else ''."""
     if seconds:
         context.say(f"{current.label}: stays up for {show_duration(seconds)}")
     deadline = context.clock.now() + seconds
     while context.clock.now() < deadline:
         _tick(current)
+        asked = current.asked() if goes_back and current.record.promoted else None
+        if asked is not None and asked.kind == requests.ROLLBACK:
+            context.say(f"{current.label}: stays up, {asked.who} goes back to it")
+            return asked.who
         context.clock.sleep(min(LOOK_EVERY, deadline - context.clock.now()))
+    return ""
 
 
 def _drain(workload: ManagedWorkload, current: Run, context: Context) -> None:

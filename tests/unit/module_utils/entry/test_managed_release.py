@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.journal import JournalFile
+from ansible_collections.progressive.delivery.plugins.module_utils.core import requests
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Asked
 from ansible_collections.progressive.delivery.plugins.module_utils.core.report.journal import Drain
@@ -25,12 +26,16 @@ from ansible_collections.progressive.delivery.plugins.module_utils.stores.memory
 from ansible_collections.progressive.delivery.plugins.module_utils.workloads.memory import MemoryWorkload
 
 
+class Died(Exception):
+    """A run is gone, and did not come to say so."""
+
+
 class Shop:
     """One service whose pods are numbers in a file."""
 
     def __init__(self, folder: Path, **file: Any) -> None:
         self.path, self.clock, self.said = folder / "work.json", FakeClock(), list[str]()
-        self.store, self.router = MemoryStore(), dict[str, Any]()
+        self.store, self.router, self.die_at = MemoryStore(), dict[str, Any](), ""
         self.file: dict[str, Any] = {
             "rollout_name": "shop", "rollout_workload": {"memory": {"path": str(self.path), "replicas": 4, "lag": 1}}, "rollout_router": {"memory": {}},
             "rollout_canary": {"bake": "0s"}, "rollout_scale_down_delay": "7s", "rollout_report": {"directory": str(folder / "reports")}, **file}
@@ -49,6 +54,8 @@ class Shop:
         while not now["outcome"]:
             following = release.run({"operation": "next", "release": spec["release"]}, self.context())
             for step in [step for leg in following["legs"] for step in leg["steps"]]:
+                if self.die_at and step["name"].startswith(self.die_at):
+                    raise Died
                 now = {**now, **release.run({"operation": "step", "release": spec["release"], "step": step["index"], "back": step["back"]}, self.context())}
             now = release.run({"operation": "next", "release": spec["release"]}, self.context())
         self.verified = health.run({"release": spec["release"], "verify": True}, self.context())
@@ -101,6 +108,50 @@ def test_blue_green_keeps_the_old_colour_for_a_switch_back(shop: Shop) -> None:
     assert shop.run("rollback", rollout_strategy="blue_green")["outcome"] == "rolled_back"
     assert shop.tracks == {"stable": ("1", 4), "canary": ("2", 0)}
     assert not any("deploy" in line for line in shop.said), "what was still there is scaled, not deployed"
+
+
+class Impatient(FakeClock):
+    """At the first wait after the promotion somebody asks to go back."""
+
+    def __init__(self, shop: Shop) -> None:
+        super().__init__()
+        self.shop = shop
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        record = stored_record(self.shop.store)
+        if record is not None and record.tidying:
+            requests.ask(self.shop.store, self, id="r1", kind=requests.ROLLBACK, release=record.release.id, who="bob")
+
+
+@pytest.mark.parametrize("strategy, kept", [("blue_green", True), ("canary", False)])
+def test_who_goes_back_while_the_old_side_is_still_up_finds_it_up(shop: Shop, strategy: str, kept: bool) -> None:
+    """Where it still runs what was stable; a canary that runs the new version as well is of no use for that, and goes."""
+    shop.clock = Impatient(shop)
+    begun = shop.clock.now()
+    assert shop.run("rollout", "2", rollout_strategy=strategy, rollout_scale_down_delay="10m")["outcome"] == "promoted"
+    assert (shop.clock.now() - begun < 60) is kept
+    found = requests.find(shop.store, "r1")
+    assert found is not None and bool(found.answer) is kept
+    if kept:
+        assert shop.tracks == {"stable": ("1", 4), "canary": ("2", 4)}
+        assert any("stays up, bob goes back to it" in line for line in shop.said)
+    shop.clock = FakeClock()
+    assert shop.run("rollback", rollout_strategy=strategy)["outcome"] == "rolled_back"
+    assert shop.tracks["stable"] == ("1", 4)
+
+
+def test_a_run_that_died_while_it_tidied_up_does_not_hold_up_a_rollback(shop: Shop) -> None:
+    shop.die_at = "retire"
+    with pytest.raises(Died):
+        shop.run("rollout", "2", rollout_strategy="blue_green")
+    record = stored_record(shop.store)
+    assert record is not None and record.tidying
+    shop.die_at = ""
+    assert shop.run("rollback", rollout_strategy="blue_green")["outcome"] == "rolled_back"
+    assert shop.tracks == {"stable": ("1", 4), "canary": ("2", 0)}
+    ended = stored_record(shop.store)
+    assert ended is not None and [(past.version, past.outcome) for past in ended.history] == [("2", "promoted")]
 
 
 def test_rolling_changes_the_live_track_and_a_rollback_changes_it_back(shop: Shop) -> None:
