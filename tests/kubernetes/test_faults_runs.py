@@ -356,5 +356,5 @@ def test_who_goes_back_during_the_delay_finds_the_old_colour_up(namespace: Names
         assert running.end()["outcome"] == "promoted"
     finally:
         running.process.kill()  # if it is still there
-    assert {state["replicas"] for state in states} == {1}, "it was never scaled down"
+    assert {state["spec"]["replicas"] for state in states} == {1}, "it was never scaled down"
     assert shop.color == "blue" and shop.holds("blue") == ("1", 1) and shop.holds("green")[1] == 0
