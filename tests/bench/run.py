@@ -22,7 +22,7 @@ from ansible_collections.progressive.delivery.tests.integration.haproxy_rig impo
 
 PARTS = {
     "tasks": weights.as_tasks, "weights": weights.as_pools_grow, "envoy": envoy_changes.run, "losses": losses.run, "overhead": overhead.run,
-    "kube_tasks": kubernetes.tasks, "kube_flows": kubernetes.flows, "kube_losses": kube_losses.run,
+    "kube_tasks": kubernetes.tasks, "kube_blue_green": kubernetes.blue_green, "kube_canary": kubernetes.canary, "kube_losses": kube_losses.run,
 }
 
 
