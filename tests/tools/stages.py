@@ -130,7 +130,7 @@ def integration(run: Run) -> None:
 def kubernetes(run: Run) -> None:
     system.require(run)
     cluster.require_mesh(run)
-    run.pytest(PYTHON, "-n", "2", "--dist", "loadfile", *with_tests("kubernetes"))  # they mostly wait
+    run.pytest(PYTHON, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *with_tests("kubernetes"))  # they mostly wait
 
 
 def faults(run: Run) -> None:
