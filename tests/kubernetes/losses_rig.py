@@ -18,7 +18,7 @@ import yaml
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import traffic
-from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, fetch, wait_until
 from ansible_collections.progressive.delivery.tests.kubernetes import load
 from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import COLORS, Shop
 from ansible_collections.progressive.delivery.tests.matrix.rig import PLAYBOOK, Finished
@@ -31,6 +31,8 @@ DRAIN_TIMEOUT = 4.0
 MARGIN = 5.0
 """Seconds that the scale-down delay is longer than what was measured of the propagation."""
 REPLICAS = 2
+GRACE = 60
+"""Seconds until a Pod that was told to end is killed, and what it still answers lost without a word: more than it needs on a busy machine."""
 
 
 class BusyShop(Shop):
@@ -50,6 +52,7 @@ class BusyShop(Shop):
     def has(self, color: str, version: str, replicas: int) -> None:
         """Have this version run, as its owner would."""
         made = deployment(f"shop-{color}", version, replicas, {"shop": "yes", "color": color}, **self.environment)
+        made["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = GRACE
         if self.pre_stop:
             made["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = {"preStop": PRE_STOP}
         self.space.apply(made)
@@ -57,7 +60,8 @@ class BusyShop(Shop):
 
     @contextlib.contextmanager
     def users(self) -> Iterator[load.Load]:
-        """Users who are there already when this begins."""
+        """Users who are there already when this begins, of a Service that is there: a connection sent before kube-proxy knows it hangs for good."""
+        wait_until(lambda: fetch(self.url).status == 200, 30)
         with load.users(self.url, self.log) as users:
             wait_until(lambda: users.felt().counts["slow"] > 2 * load.SLOW, 30)
             yield users

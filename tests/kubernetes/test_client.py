@@ -92,14 +92,19 @@ def test_a_dry_run_changes_nothing(kube):
 
 
 def test_patches(kube):
-    made = kube.create(DEPLOYMENTS, deployment())
-    version = made["metadata"]["resourceVersion"]
+    version = kube.create(DEPLOYMENTS, deployment())["metadata"]["resourceVersion"]
     env = [{"name": "B", "value": "2"}]
-    body = {
-        "metadata": {"resourceVersion": version},
-        "spec": {"template": {"spec": {"containers": [{"name": "side", "env": env, "image": "registry.test/app:2"}]}}},
-    }
-    found = kube.patch(DEPLOYMENTS, "shop", body, how="strategic")
+    spec = {"template": {"spec": {"containers": [{"name": "side", "env": env, "image": "registry.test/app:2"}]}}}
+
+    def compared():
+        """The patch, if nobody wrote the object between our look and it: its controller does, as it likes."""
+        seen = kube.get(DEPLOYMENTS, "shop")["metadata"]["resourceVersion"]
+        try:
+            return kube.patch(DEPLOYMENTS, "shop", {"metadata": {"resourceVersion": seen}, "spec": spec}, how="strategic")
+        except Conflict:
+            return None
+
+    found = fixtures.wait_until(compared)
     containers = {container["name"]: container for container in found["spec"]["template"]["spec"]["containers"]}
     assert containers["app"]["image"] == "registry.test/app:1"
     assert containers["side"]["image"] == "registry.test/app:2"
