@@ -58,10 +58,15 @@ class BusyShop(Shop):
         self.space.apply(made)
         self.space.available(f"shop-{color}")
 
+    def at_rest(self) -> bool:
+        """Whether no Pod is about to go, and kube-proxy has heard of the last that went: a connection to one that is gone hangs."""
+        leaving = [pod for pod in self.space.list("pods") if pod["metadata"].get("deletionTimestamp")]
+        return not leaving and all(fetch(self.url, seconds=1).status == 200 for _each in range(20))
+
     @contextlib.contextmanager
     def users(self) -> Iterator[load.Load]:
-        """Users who are there already when this begins, of a Service that is there: a connection sent before kube-proxy knows it hangs for good."""
-        wait_until(lambda: fetch(self.url).status == 200, 30)
+        """Users who are there already when this begins."""
+        wait_until(self.at_rest, 60)
         with load.users(self.url, self.log) as users:
             wait_until(lambda: users.felt().counts["slow"] > 2 * load.SLOW, 30)
             yield users
