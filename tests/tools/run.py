@@ -80,7 +80,7 @@ class Run:
         results = LOGS / f"{self.name}.xml"
         results.unlink(missing_ok=True)
         command = [python, "-m", "pytest", "-q", "-ra", "--durations=10", f"--junit-xml={results}", "-o", f"junit_suite_name={self.name}", *arguments]
-        status = self.command(*command, extra=extra, ok=(0, 1, 2, 3, 4, 5))
+        status = self.command(*command, extra=extra, timeout=3600, ok=(0, 1, 2, 3, 4, 5))
         if status == 5:
             raise Missing(f"no tests in {' '.join(map(str, arguments))}")
         if not results.exists():
