@@ -150,10 +150,11 @@ class Site:
     # ------------------------------------------------------------------------------------------------------------------ what a user does
 
     def start(self, playbook: str, version: str = "2", *arguments: str, **environment: str) -> Running:
-        """Start ansible-playbook without a terminal, in a session of its own."""
+        """Start ansible-playbook without a terminal, in a session of its own. ``playbook``: one of the collection's, or a file of the user's."""
         self.file.write_text(yaml.safe_dump(self.release, sort_keys=False))
         log = self.folder / f"run-{len(list(self.folder.glob('run-*')))}.txt"
-        command = [str(PLAYBOOK), "-i", "inventory.yml", f"progressive.delivery.{playbook}", "-e", "@shop.yml", *self.arguments, *arguments]
+        file = playbook if playbook.endswith(".yml") else f"progressive.delivery.{playbook}"
+        command = [str(PLAYBOOK), "-i", "inventory.yml", file, "-e", "@shop.yml", *self.arguments, *arguments]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") or name == "ANSIBLE_COLLECTIONS_PATH"}
         with log.open("wb") as output:
             process = subprocess.Popen(

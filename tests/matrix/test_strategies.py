@@ -206,3 +206,15 @@ def test_check_mode_writes_nothing_and_shows_every_weight(site: Site) -> None:
     for text in ("stable 0 % -> 20 %", "stable 20 % -> 50 %", "stable 50 % -> 100 %", "before 20 %", "after 50 %", "deploy s1, s2"):
         assert text in dry.text, f"{text!r} is not shown:\n{dry.text}"
     assert '"stable": 20' in dry.text or '"stable": "20' in dry.text
+
+
+def test_a_role_by_itself_ships_what_is_changed_through_an_api(site: Site) -> None:
+    site.release["rollout_workload"] = {"memory": {"path": str(site.folder / "work.json"), "replicas": 4}}
+    site.release["rollout_scale_down_delay"] = "0s"
+    (site.folder / "own.yml").write_text("- hosts: localhost\n  gather_facts: false\n  roles: [progressive.delivery.canary]\n")
+    looked = site.run("own.yml", "2", "--check", "--diff")
+    assert looked.status == 0 and not (site.folder / "work.json").exists(), looked.text
+    done = site.run("own.yml", "2")
+    assert (done.status, done.outcome) == (0, "promoted"), done.text
+    assert json.loads((site.folder / "work.json").read_text())["tracks"]["stable"]["version"] == "2"
+    assert site.run("own.yml", "2").outcome == "unchanged"
