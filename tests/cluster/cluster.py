@@ -66,7 +66,7 @@ class Cluster:
     def namespace(self, folder: Path, prefix: str = "test") -> Iterator[Namespace]:
         """A namespace with a name of its own, removed afterwards. Kubeconfigs for it are written to ``folder``."""
         name = f"{prefix}-{uuid.uuid4().hex[:8]}"
-        with self._undisturbed():
+        with self.undisturbed():
             self.kubectl("create", "namespace", name)
             try:
                 self.kubectl("wait", "--for=create", "serviceaccount/default", "--namespace", name, "--timeout=60s")  # or Pods are refused
@@ -97,7 +97,8 @@ class Cluster:
             pass
 
     @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
+    def undisturbed(self) -> Iterator[None]:
+        """No program of the node is killed or stopped meanwhile; what has a namespace open has this already."""
         if self._turn is not None and self._door is not None and not self._users:
             fcntl.flock(self._door, fcntl.LOCK_SH)
             fcntl.flock(self._turn, fcntl.LOCK_SH)

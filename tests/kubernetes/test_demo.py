@@ -35,7 +35,8 @@ def demo() -> ModuleType:
 
 def left(cluster: Cluster, directory: pathlib.Path) -> list[str]:
     """Processes of the demo in ``directory``, and its namespace unless that is on its way out."""
-    found = json.loads(cluster.kubectl("get", "namespaces", "-o", "json"))["items"]
+    with cluster.undisturbed():
+        found = json.loads(cluster.kubectl("get", "namespaces", "-o", "json"))["items"]
     name = json.loads((directory / "demo.json").read_text())["demo_namespace"] if (directory / "demo.json").exists() else ""
     return processes(directory) + [name for each in found if each["metadata"]["name"] == name and not each["metadata"].get("deletionTimestamp")]
 
@@ -74,7 +75,8 @@ def test_it_ends_everything_on_ctrl_c(cluster: Cluster, tmp_path: pathlib.Path) 
         said, _none = running.communicate(timeout=120)
     assert running.returncode == 130 and "everything the demo started is ended" in said
     assert processes(directory) == [] and not directory.exists()
-    found = cluster.kubectl("get", "namespace", name, "--ignore-not-found", "-o", "jsonpath={.metadata.deletionTimestamp}{.metadata.name}")
+    with cluster.undisturbed():
+        found = cluster.kubectl("get", "namespace", name, "--ignore-not-found", "-o", "jsonpath={.metadata.deletionTimestamp}{.metadata.name}")
     assert found != name
 
 

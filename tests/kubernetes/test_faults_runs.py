@@ -9,6 +9,7 @@ Rows X001 to X024 of tests/faults/README.md. A run is killed at a request of its
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -260,33 +261,33 @@ def test_a_run_whose_release_was_taken_meanwhile_writes_nothing_more(shop: Shop,
 
 
 class Meddler:
-    """Sets the Service's selector to another colour whenever it is set to one; ``times``: so often."""
+    """Leads the Service to the other colour wherever the release finds or sets one that it is against: before it reads, and after it wrote.
 
-    def __init__(self, shop: Shop, against: Callable[[Shop], bool], times: int = 1000) -> None:
-        self._shop, self._against, self._times = Shop.of_namespace(shop), against, times
-        self._shop.kube = Kube.from_options({"kubeconfig": str(shop.space.cluster.kubeconfig), "namespace": shop.space.name})
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+    ``times``: so often at most. Its own look and its write go straight to the server.
+    """
+
+    def __init__(self, shop: Shop, proxy: KubeProxy, against: Callable[[Shop], bool], times: int = 1000) -> None:
+        self._shop, self._proxy, self._against, self._left = Shop.of_namespace(shop), proxy, against, times
         self.done = 0
 
-    def _run(self) -> None:
-        path = f"/api/v1/namespaces/{self._shop.space.name}/services/shop"
-        while not self._ended.is_set() and self.done < self._times:
-            if self._against(self._shop):
-                color = b"blue" if self._shop.color == "green" else b"green"
-                body = b'{"spec":{"selector":{"color":"' + color + b'"}}}'
-                headers = {"Content-Type": "application/merge-patch+json"}
-                self._shop.kube.raw("PATCH", path, query={"fieldManager": "argocd"}, body=body, headers=headers)
-                self.done += 1
-            self._ended.wait(0.02)
+    def _meddle(self) -> None:
+        if self.done < self._left and self._against(self._shop):
+            self.done += 1
+            color = "blue" if self._shop.color == "green" else "green"
+            self._shop.space.kubectl("patch", "service", "shop", "--field-manager=argocd", "-p", json.dumps({"spec": {"selector": {"color": color}}}))
 
     def __enter__(self) -> Meddler:
-        self._thread.start()
+        def of_the_service(entry: Exchange) -> bool:
+            return entry.path.endswith("/services/shop") or entry.path.endswith("/services")
+
+        read = when(lambda entry: of_the_service(entry) and not entry.writes, doing(self._meddle))
+        written = when(lambda entry: of_the_service(entry) and entry.writes, doing(self._meddle, after=True))
+        self._proxy.rules = [read, written]
+        self._meddle()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._ended.set()
-        self._thread.join()
+        self._proxy.rules = []
 
 
 @pytest.fixture
@@ -304,30 +305,27 @@ def switched(shop: Shop) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("quick_guard")
-def test_what_somebody_puts_back_once_is_set_again(namespace: Namespace) -> None:
-    shop = Shop(namespace)
+def test_what_somebody_puts_back_once_is_set_again(shop: Shop, proxy: KubeProxy) -> None:
     begun = switched(shop)
-    with Meddler(shop, lambda shop: shop.color == "green", 1) as meddler:
+    with Meddler(shop, proxy, lambda shop: shop.color == "green", 1) as meddler:
         assert shop.walk(begun)["outcome"] == "promoted"
     assert meddler.done == 1 and shop.color == "green"
     assert any("last changed by argocd" in line and "put back" in line for line in shop.said), shop.said
 
 
 @pytest.mark.usefixtures("quick_guard")
-def test_who_puts_it_back_again_and_again_gets_stable(namespace: Namespace) -> None:
-    shop = Shop(namespace)
+def test_who_puts_it_back_again_and_again_gets_stable(shop: Shop, proxy: KubeProxy) -> None:
     begun = switched(shop)
-    with Meddler(shop, lambda shop: shop.color == "green"):
+    with Meddler(shop, proxy, lambda shop: shop.color == "green"):
         done = shop.walk(begun)
     assert done["outcome"] == "rolled_back" and "argocd" in done["reason"], done["reason"]
     assert shop.color == "blue" and shop.holds("blue") == ("1", 1) and shop.holds("green")[1] == 0
 
 
 @pytest.mark.usefixtures("quick_guard")
-def test_where_stable_does_not_stick_either_the_release_is_held(namespace: Namespace) -> None:
-    shop = Shop(namespace)
+def test_where_stable_does_not_stick_either_the_release_is_held(shop: Shop, proxy: KubeProxy) -> None:
     begun = switched(shop)
-    with Meddler(shop, lambda shop: shop.color == ("blue" if shop.record.back else "green")):
+    with Meddler(shop, proxy, lambda shop: shop.color == ("blue" if shop.record.back else "green")):
         done = shop.walk(begun)
     assert done["outcome"] == "held" and "argocd" in done["reason"], done["reason"]
     assert shop.holds("green") == ("2", 1) and shop.holds("blue") == ("1", 1), "nothing is scaled down while both may be needed"
