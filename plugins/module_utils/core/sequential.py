@@ -283,7 +283,7 @@ def planned(share: float, part: float, mde: float, *, allowed: float = 1.0, alph
     """
     worse = min(1.0, allowed * share + mde)
     base = share * (1 - part) / part  # stable's bad requests for each request of the candidate
-    border, z = math.log(len(RATIOS) / NEIGHBOURS / FIRST / alpha), -_quantile(beta)
+    border, z = math.log(len(RATIOS) / NEIGHBOURS / FIRST / alpha), -normal_quantile(beta)
     found = []
     for ratio in RATIOS:
         step = math.log1p(part * (allowed * ratio - 1)) - math.log1p(part * (allowed - 1))
@@ -325,7 +325,7 @@ def shares(metrics: Sequence[Metric], budget: float, where: str = "rollout_analy
     return {**given, **{name: left / len(others) for name in others}}
 
 
-def _quantile(chance: float) -> float:
+def normal_quantile(chance: float) -> float:
     """The standard normal quantile, by bisection."""
     low, high = -10.0, 10.0
     for _turn in range(80):
