@@ -89,7 +89,7 @@ def _istio(folder: Path, scratch: Path) -> None:
         ("sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_*.yaml"),
         ("istio.io/istio", "manifests/charts/base/files/crd-all.gen.yaml"),
     ):
-        command = [_go(), "list", "-m", "-f", "{{.Dir}}", module]
+        command = [go_program(), "list", "-m", "-f", "{{.Dir}}", module]
         found = subprocess.run(command, cwd=HERE / "istio", env={**os.environ, **GO_SETTINGS}, capture_output=True, text=True, check=True).stdout.strip()
         for path in Path(found).glob(pattern):
             shutil.copyfile(path, folder / "crds" / path.name)
@@ -111,13 +111,13 @@ def _version_flags() -> str:
 
 def _compile(module: str, target: Path, scratch: Path, flags: str) -> None:
     settings = {**GO_SETTINGS, "GOCACHE": str(scratch / "go"), "GOGC": "400"}
-    command = [_go(), "build", "-p", str(min(os.cpu_count() or 1, 4)), "-trimpath", "-buildvcs=false", f"-ldflags={flags}", "-o", str(target), "."]
+    command = [go_program(), "build", "-p", str(min(os.cpu_count() or 1, 4)), "-trimpath", "-buildvcs=false", f"-ldflags={flags}", "-o", str(target), "."]
     done = subprocess.run(command, cwd=HERE / module, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise Unbuildable(f"go build of tests/cluster/{module} ended with {done.returncode}: {done.stdout.strip()[-600:]}")
 
 
-def _go() -> str:
+def go_program() -> str:
     """A Go that is new enough: on PATH, where its installer puts it, or PyPI's."""
     places = [shutil.which("go"), "/usr/local/go/bin/go", "/usr/lib/go/bin/go"]
     for place in places:
