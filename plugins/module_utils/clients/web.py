@@ -12,13 +12,15 @@ address must be checked between the resolution and the connection, which a highe
 - Sizes are bounded before and after decompression, and the answer as a whole has a deadline, not only each packet.
 - Messages name the origin, never path, query, headers or body: those may hold secrets.
 
-Nothing is tried twice here: the caller knows whether a repetition is safe.
+Nothing is tried twice here: the caller knows whether a repetition is safe. The one exception is a token that has run out: a request refused
+with 401 was not carried out, and goes again with a new token, once.
 """
 
 from __future__ import annotations
 
 import base64
 import fnmatch
+import functools
 import http.client
 import ipaddress
 import os.path
@@ -29,12 +31,13 @@ import time
 import urllib.parse
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Optional
+from dataclasses import dataclass, field
+from typing import Any, Optional, Protocol
 
 from ..core.errors import ConfigError, Unavailable
 from ..core.options import Option, Options
 from ..core.units import duration
+from .oauth2 import OAUTH2, ClientCredentials
 from .wire import Wire
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -50,6 +53,7 @@ CONNECTION: Options = {
     "username": Option("str", "User for basic authentication."),
     "password": Option("str", "Password for basic authentication.", secret=True),
     "token": Option("str", "Bearer token.", secret=True),
+    "oauth2": Option("dict", "OAuth 2.0 client credentials, for a bearer token that is asked for and renewed.", options=OAUTH2),
     "validate_certs": Option("bool", "Whether TLS certificates are verified. Switching it off is written to the report.", default=True),
     "ca_path": Option("path", "File or directory with the certificates of the authorities to trust, instead of the system's."),
     "client_cert": Option("path", "Client certificate in PEM form; may hold its key."),
@@ -60,19 +64,31 @@ CONNECTION: Options = {
 """The options of an adapter that speaks HTTP; :func:`connection` makes arguments of :func:`fetch` of them."""
 
 
+class Authorization(Protocol):
+    """Who asks, for the header of that name."""
+
+    def header(self) -> str: ...
+
+    def refused(self, header: str) -> bool:
+        """The server answered 401 to this header; whether there may be another one."""
+
+
 @dataclass(frozen=True)
 class Auth:
     """Basic (``username``, ``password``) or bearer (``token``) authentication."""
 
     username: str = ""
-    password: str = ""
-    token: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
 
     def header(self) -> str:
         if self.token:
             return f"Bearer {self.token}"
         pair = f"{self.username}:{self.password}".encode()
         return "Basic " + base64.b64encode(pair).decode("ascii")
+
+    def refused(self, header: str) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -102,7 +118,7 @@ class _Target:
 def fetch(
     url: str, *, method: str = "GET", headers: Optional[Mapping[str, str]] = None, body: Optional[bytes] = None, connect_timeout: float = 5.0,
     read_timeout: float = 10.0, max_bytes: int = MAX_BYTES, verify: bool = True, ca_path: str = "", client_cert: tuple[str, str] = ("", ""),
-    auth: Optional[Auth] = None, allow: Iterable[str] = (), within: Iterable[str] = (),
+    auth: Optional[Authorization] = None, allow: Iterable[str] = (), within: Iterable[str] = (),
 ) -> Response:
     """One request and its answer. ``allow`` and ``within``: host patterns the URL is limited to, by both; ``client_cert``: certificate and key file.
 
@@ -111,10 +127,24 @@ def fetch(
     """
     target = parse(url, allow, within)
     sent = {"Accept-Encoding": "gzip", "Connection": "close", "User-Agent": "progressive.delivery", **(headers or {})}
-    if auth is not None:
-        sent["Authorization"] = auth.header()
-    _check_headers(sent)
     context = _context(verify, ca_path, client_cert) if target.scheme == "https" else None
+    limits = (connect_timeout, read_timeout, max_bytes)
+    if auth is None:
+        return _follow(target, method, sent, body, context, limits)
+    header = auth.header()
+    response = _follow(target, method, {**sent, "Authorization": header}, body, context, limits)
+    if response.status == 401 and auth.refused(header):
+        return _follow(target, method, {**sent, "Authorization": auth.header()}, body, context, limits)
+    return response
+
+
+def _follow(
+    target: _Target, method: str, sent: Mapping[str, str], body: Optional[bytes], context: Optional[ssl.SSLContext], limits: tuple[float, float, int]
+) -> Response:
+    """The answer behind at most MAX_REDIRECTS redirects. ``limits``: time to connect, time to read, bytes."""
+    connect_timeout, read_timeout, max_bytes = limits
+    _check_headers(sent)
+    start = target
     for _hop in range(MAX_REDIRECTS + 1):
         connected = _connect(target, connect_timeout, context)
         try:
@@ -125,28 +155,39 @@ def fetch(
         if response.status not in (301, 302, 303, 307, 308) or not location:
             return response
         target = _redirected(target, location, method)
-    raise Unavailable(f"more than {MAX_REDIRECTS} redirects", where=target.origin)
+    raise Unavailable(f"more than {MAX_REDIRECTS} redirects", where=start.origin)
 
 
 def connection(options: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of :func:`fetch` from validated options of :data:`CONNECTION`, and ``within``, the release's own limit. Raises ConfigError."""
-    if options.get("token") and options.get("username"):
-        raise ConfigError("give either token or username and password")
+    if sum(bool(options.get(name)) for name in ("token", "username", "oauth2")) > 1:
+        raise ConfigError("give one of token, oauth2, and username with password")
     if bool(options.get("username")) != bool(options.get("password")):
         raise ConfigError("username and password belong together")
-    auth = Auth(options.get("username", ""), options.get("password", ""), options.get("token", ""))
     timeout = duration(options.get("timeout", "10s"), "timeout")
-    return {
-        "headers": {str(name): str(value) for name, value in (options.get("headers") or {}).items()},
+    transport: dict[str, Any] = {
         "connect_timeout": timeout,
         "read_timeout": timeout,
         "verify": options.get("validate_certs", True),
         "ca_path": options.get("ca_path", ""),
         "client_cert": (options.get("client_cert", ""), options.get("client_key", "")),
-        "auth": auth if auth.token or auth.username else None,
         "allow": tuple(options.get("url_allow") or ()),
         "within": tuple(options.get("within") or ()),
     }
+    # the headers are the server's alone: the token endpoint is another party
+    headers = {str(name): str(value) for name, value in (options.get("headers") or {}).items()}
+    return {**transport, "headers": headers, "auth": _authorization(options, transport)}
+
+
+def _authorization(options: Mapping[str, Any], transport: Mapping[str, Any]) -> Optional[Authorization]:
+    if options.get("oauth2"):
+        try:
+            parse(options["oauth2"]["token_url"], transport["allow"], transport["within"])
+        except ConfigError as error:
+            raise ConfigError(error.what, where="oauth2.token_url", do=error.do) from None
+        return ClientCredentials.from_options(options["oauth2"], functools.partial(fetch, **transport))
+    auth = Auth(options.get("username", ""), options.get("password", ""), options.get("token", ""))
+    return auth if auth.token or auth.username else None
 
 
 def parse(url: str, allow: Iterable[str] = (), within: Iterable[str] = ()) -> _Target:

@@ -64,6 +64,19 @@ def test_tables(name: str) -> None:
         ("web", {"url": "http://x/${trak}"}),
         ("web", {"url": "http://x", "json_path": "rate"}),
         ("web", {"url": "http://x", "count_path": "$..n"}),
+        ("web", {"url": "http://x", "time_path": "time"}),
+        ("web", {"url": "http://x", "max_age": "old"}),
+        ("web", {"url": "http://x", "body": {"deep": [{"q": "${trak}"}]}}),
+        ("web", {"url": "http://x", "expect": [{"value": 0}]}),
+        ("web", {"url": "http://x", "expect": [{"path": "{$.a}"}]}),
+        ("web", {"url": "http://x", "expect": [{"path": "{$.a}", "absent": False}]}),
+        ("web", {"url": "http://x", "expect": [{"path": "{$.a}", "any_of": []}]}),
+        ("web", {"url": "http://x", "expect": [{"path": "a", "absent": True}]}),
+        ("web", {"url": "http://x", "expect": [{"path": "{$.a}", "value": False, "absent": True}]}),
+        ("web", {"url": "http://x", "expect": [{"path": "{$.a}", "value": 0, "any_of": [0]}]}),
+        ("web", {"url": "http://x", "expect": [{"path": "{$.a}", "vaule": 0}]}),
+        ("web", {"url": "http://x", "token": "t", "oauth2": {"token_url": "http://x", "client_id": "a", "client_secret": "b"}}),
+        ("web", {"url": "http://x", "oauth2": {"token_url": "http://x", "client_id": "a"}}),
         ("command", {"argv": []}),
         ("command", {"argv": ["${query}"]}),
         ("command", {"argv": ["check", "${trak}"]}),
@@ -96,7 +109,7 @@ def test_web_fills_the_url_percent_encoded(server: ScriptedServer) -> None:
 def test_web_body_and_query(server: ScriptedServer) -> None:
     provider = make("web", url=server.url, method="POST", body={"q": "${query}", "list": ["${version}", 1]}, json_path="{$.rate}")
     provider.query("errors of ${track}", WINDOW)
-    assert json.loads(server.requests[0].body) == {"q": "errors of ${track}", "list": [HOSTILE, 1]}
+    assert json.loads(server.requests[0].body) == {"q": "errors of canary", "list": [HOSTILE, 1]}
     assert server.requests[0].headers["content-type"] == "application/json"
 
 
