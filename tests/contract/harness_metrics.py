@@ -24,7 +24,9 @@ from ansible_collections.progressive.delivery.plugins.module_utils.metrics.comma
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import EnvoyProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.haproxy import HaproxyProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.memory import MemoryProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.nginx import NginxProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.traefik import TraefikProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebProvider
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, free_port, reply
 
@@ -277,6 +279,109 @@ class EnvoyHarness(CountersHarness):
             server.__exit__()
 
 
+class ScrapedHarness(CountersHarness):
+    """Metrics in the Prometheus text format, of what counts by track under ``names``."""
+
+    names: dict[str, str]
+    began = "process_start_time_seconds"
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__(folder)
+        self._servers = [ScriptedServer(self._answers(index)).__enter__() for index in range(self.balancers)]
+
+    def _answers(self, index: int) -> Callable[[Request], bytes]:
+        def answers(_request: Request) -> bytes:
+            body = self.answer(index, "/metrics")
+            return b"" if body is None else reply(body, content_type="text/plain; version=0.0.4")
+
+        return answers
+
+    def lines(self, name: str, good: int, bad: int) -> list[str]:
+        """What is shown of one name."""
+        raise NotImplementedError
+
+    def world(self, index: int) -> dict[str, str]:
+        lines = [f"# TYPE {self.began} gauge", f"{self.began} 1.7e+09" if self.started == 1 else f"{self.began} {1_700_000_000 + self.started}.5"]
+        for track, name in self.names.items():
+            counted = self.counted[index][track]
+            if counted["requests"]:  # nothing is shown of what had no request yet
+                lines += self.lines(name, counted["requests"] - counted["failed"], counted["failed"])
+        return {"/metrics": "\n".join(lines) + "\n"}
+
+    def options(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def kind(self) -> Any:
+        raise NotImplementedError
+
+    def _over(self, urls: list[str]) -> Any:
+        made = self.kind().from_options(validate({**self.options(), "endpoints": urls, "timeout": "2s"}, self.kind().OPTIONS, "it"), {})
+        made.scrapes.clock = lambda: self.now
+        return made
+
+    def made(self) -> MetricProvider:
+        found: MetricProvider = self._over([f"{server.url}/metrics" for server in self._servers])
+        return found
+
+    def dead(self) -> MetricProvider:
+        found: MetricProvider = self._over([*(f"{server.url}/metrics" for server in self._servers[:-1]), f"http://127.0.0.1:{free_port()}/metrics"])
+        return found
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.__exit__()
+
+
+class TraefikHarness(ScrapedHarness):
+    """As Traefik 3 shows them."""
+
+    names = {"stable": "shop-stable@file", "canary": "shop-canary@kubernetescrd"}
+
+    def lines(self, name: str, good: int, bad: int) -> list[str]:
+        counted = "traefik_service_requests_total"
+        made = [f'{counted}{{code="200",method="GET",protocol="http",service="{name}"}} {good}',
+                f'{counted}{{code="503",method="GET",protocol="http",service="{name}"}} {bad}']
+        return [f"# TYPE {counted} counter", *made, f'traefik_service_open_connections{{method="GET",protocol="http",service="{name}"}} 0']
+
+    def options(self) -> dict[str, Any]:
+        return {"services": self.names}
+
+    def kind(self) -> Any:
+        return TraefikProvider
+
+
+class IngressNginxHarness(ScrapedHarness):
+    """As the ingress controller shows them."""
+
+    names = {"stable": "prod/shop-stable", "canary": "prod/shop-canary"}
+
+    def lines(self, name: str, good: int, bad: int) -> list[str]:
+        space, _slash, service = name.partition("/")
+        labels = f'canary="",ingress="shop",namespace="{space}",service="{service}"'
+        return [f'nginx_ingress_controller_requests{{{labels},status="{code}"}} {count}' for code, count in (("200", good), ("502", bad))]
+
+    def options(self) -> dict[str, Any]:
+        return {"upstreams": self.names, "counters": "ingress"}
+
+    def kind(self) -> Any:
+        return NginxProvider
+
+
+class NginxVtsHarness(IngressNginxHarness):
+    """As nginx-module-vts shows them, with two servers an upstream."""
+
+    names = {"stable": "shop_stable", "canary": "shop_canary"}
+    began = "nginx_vts_start_time_seconds"
+
+    def lines(self, name: str, good: int, bad: int) -> list[str]:
+        counts = {"1xx": 0, "2xx": good, "3xx": 0, "4xx": 0, "5xx": bad}
+        return [f'nginx_vts_upstream_requests_total{{upstream="{name}",backend="10.0.0.{number}:80",code="{code}"}} {count // 2 + number * (count % 2)}'
+                for code, count in counts.items() for number in (0, 1)]
+
+    def options(self) -> dict[str, Any]:
+        return {"upstreams": self.names, "counters": "vts"}
+
+
 class StatsSocket(socketserver.UnixStreamServer):
     """A runtime API in prompt mode. ``answer``: command to text; None hangs up in the middle of an answer."""
 
@@ -348,6 +453,9 @@ HARNESSES: dict[str, type[MetricHarness]] = {
     "envoy": EnvoyHarness,
     "haproxy": HaproxyHarness,
     "memory": MemoryHarness,
+    "nginx": IngressNginxHarness,
+    "nginx-vts": NginxVtsHarness,
     "prometheus": PrometheusHarness,
+    "traefik": TraefikHarness,
     "web": WebHarness,
 }

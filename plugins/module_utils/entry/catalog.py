@@ -16,7 +16,9 @@ from ..metrics.command import CommandProvider
 from ..metrics.envoy import EnvoyProvider
 from ..metrics.haproxy import HaproxyProvider
 from ..metrics.memory import MemoryProvider
+from ..metrics.nginx import NginxProvider
 from ..metrics.prometheus import PrometheusProvider
+from ..metrics.traefik import TraefikProvider
 from ..metrics.web import WebProvider
 from ..routers.envoy import EnvoyRouter
 from ..routers.gateway_api import GatewayApiRouter
@@ -47,7 +49,9 @@ PROVIDERS: dict[str, Any] = {
     "envoy": EnvoyProvider,
     "haproxy": HaproxyProvider,
     "memory": MemoryProvider,
+    "nginx": NginxProvider,
     "prometheus": PrometheusProvider,
+    "traefik": TraefikProvider,
     "web": WebProvider,
 }
 
