@@ -117,6 +117,9 @@ class RemoteRouter:
     def warnings(self) -> list[str]:
         return list(self._call("warnings"))
 
+    def unassignable(self, want: Routes) -> str:
+        return str(self._call("unassignable", want))
+
     def _call(self, method: str, routes: Optional[Routes] = None, servers: Optional[list[str]] = None) -> Any:
         port = {"method": method, **({} if routes is None else {"routes": encode(routes)}), **({} if servers is None else {"servers": servers})}
         return self._host.run("progressive.delivery.traffic", {"router": self._options, "tracks": self._tracks, "port": port})["answer"]

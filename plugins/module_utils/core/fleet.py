@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from .errors import Conflict, DeliveryError, Unavailable
 from .model import MemberView, Observation, Routes
-from .ports import Cutting, TrafficRouter, Wary
+from .ports import Assigning, Cutting, TrafficRouter, Wary
 from .settle import difference
 
 
@@ -108,6 +108,14 @@ class Fleet:
     def warnings(self) -> list[str]:
         """Those of every load balancer, each once."""
         return list(dict.fromkeys(line for router in self._routers.values() if isinstance(router, Wary) for line in router.warnings()))
+
+    def unassignable(self, want: Routes) -> str:
+        """The first that cannot, with its name."""
+        for name, router in self._routers.items():
+            why = router.unassignable(want) if isinstance(router, Assigning) else ""
+            if why:
+                return f"{name}: {why}"
+        return ""
 
     def _put_back(self, before: Mapping[str, Routes]) -> list[str]:
         """Restore; the names of those that would not."""

@@ -157,7 +157,7 @@ def _share(plan: Plan, routes: Routes) -> Optional[float]:
     """The part of all requests that reaches the candidate; None where weights do not say."""
     if plan.candidate == plan.stable:
         return float(routes.weight(plan.stable) / FULL)
-    if routes.matches or routes.mirror or not routes.weight(plan.candidate):
+    if routes.matches or routes.mirror or routes.assignment or not routes.weight(plan.candidate):
         return None
     return float(routes.weight(plan.candidate) / FULL)
 

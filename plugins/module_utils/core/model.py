@@ -36,6 +36,7 @@ class Capability(str, enum.Enum):
     MEASURE = "measure"  # counts requests per track in the data plane
     PODS = "pods"  # splits by the number of pods: the share of a track is its share of the pods
     PREVIEW = "preview"  # has a second entry that leads to the slot without traffic
+    STICKY = "sticky"  # splits users by a hash, so that each stays with one track, instead of splitting requests
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class MatchRoute:
-    """Requests that meet any of ``alternatives`` (each a tuple of conditions that must all hold) go to ``track``."""
+    """Requests that meet any of ``alternatives`` (each a tuple of conditions that must all hold) go to ``track``.
+
+    In a step of a plan ``stable`` stands for the side that serves when the release begins, and ``canary`` for the other, whichever slots those are.
+    """
 
     name: str
     alternatives: tuple[tuple[Condition, ...], ...]
@@ -73,12 +77,31 @@ class Mirror:
     track: str = CANARY
 
 
+SOURCES = ("header", "cookie", "query")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Users are split, not requests: ``track`` gets those whose bucket (:mod:`.sticky`) is below its weight, and keeps them as that grows.
+
+    ``source`` (header, cookie or query) and ``name`` say where a request carries the user's key. Requests without one go to
+    ``others``, a track; empty: by chance, as the weights say.
+    """
+
+    source: str
+    name: str
+    salt: str
+    track: str = CANARY
+    others: str = STABLE
+
+
 @dataclass(frozen=True)
 class Routes:
     """Where requests go: absolute, not a change. ``weights`` sum to exactly 100.
 
     ``members`` says which servers make up a track, for routers with the MEMBERS capability; empty means that the
     router's own configuration knows. ``pods`` says how many pods each track has, for routers with the PODS capability.
+    Match routes come first, in their order; then the ``assignment``, where there is one; then chance.
     """
 
     weights: Mapping[str, Fraction]
@@ -86,6 +109,7 @@ class Routes:
     matches: tuple[MatchRoute, ...] = ()
     mirror: Optional[Mirror] = None
     pods: Mapping[str, int] = field(default_factory=dict)
+    assignment: Optional[Assignment] = None
 
     def __post_init__(self) -> None:
         if sum(self.weights.values(), Fraction(0)) != FULL or any(weight < 0 for weight in self.weights.values()):

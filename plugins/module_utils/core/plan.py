@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from .capacity import pods_by_ratio
 from .codec import encode
-from .model import FULL, MatchRoute, Member, Mirror, Routes
+from .model import FULL, STABLE, Assignment, MatchRoute, Member, Mirror, Routes
 
 
 class Kind(str, enum.Enum):
@@ -28,6 +28,7 @@ class Kind(str, enum.Enum):
     DRAIN = "drain"  # traffic: take hosts out of rotation and wait for what is in flight
     JOIN = "join"  # traffic: put hosts into a track, at a ramp
     MATCH = "match"  # traffic: requests with a header, cookie, query or path
+    ASSIGN = "assign"  # traffic: users are split by a hash of who they are
     MIRROR = "mirror"  # traffic: copies
     CLEAN = "clean"  # traffic: end of the release; match routes and mirrors go, hosts return to their own tracks
     BAKE = "bake"  # wait and watch
@@ -40,7 +41,7 @@ class Kind(str, enum.Enum):
 WORKLOAD = frozenset({Kind.DEPLOY, Kind.SCALE, Kind.RETIRE})
 """What changes the workload itself, where that is done through an API."""
 
-TRAFFIC = frozenset({Kind.WEIGHT, Kind.DRAIN, Kind.JOIN, Kind.MATCH, Kind.MIRROR, Kind.CLEAN})
+TRAFFIC = frozenset({Kind.WEIGHT, Kind.DRAIN, Kind.JOIN, Kind.MATCH, Kind.ASSIGN, Kind.MIRROR, Kind.CLEAN})
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,10 @@ class HookSpec:
 class Step:
     """One entry of a plan.
 
-    ``weight``: percent of requests of the candidate once the step is done. ``hosts``: those that a deploy, health, drain or join
-    step is about, and those that a clean step leaves out of rotation; ``track``: where they belong then; ``ramp``: percent of a
-    full share they take after a join. ``replicas``: how many the track has after a deploy or scale step of a workload that has replicas.
-    ``watch``: a bake measures and judges (else it only waits). ``revision``: a deploy puts back what the cluster remembers under this name.
+    ``weight``: percent of requests of the candidate once the step is done. ``hosts``: those that a deploy, health, drain or join step is about, and those
+    that a clean step leaves out of rotation; ``track``: where they belong then; ``ramp``: percent of a full share they take after a join. ``replicas``: how
+    many the track has after a deploy or scale step of a workload that has replicas. ``watch``: a bake measures and judges (else it only waits); ``trial``:
+    it is the A/B test itself, which may end it. ``revision``: a deploy puts back what the cluster remembers under this name.
     """
 
     name: str
@@ -87,7 +88,9 @@ class Step:
     duration: Optional[float] = None
     interval: Optional[float] = None
     watch: bool = True
+    trial: bool = False
     match: Optional[MatchRoute] = None
+    assignment: Optional[Assignment] = None
     mirror: Optional[Mirror] = None
     gate: Optional[GateSpec] = None
     hook: Optional[HookSpec] = None
@@ -130,9 +133,14 @@ class Plan:
 
 
 def apply(routes: Routes, step: Step, plan: Plan) -> Routes:
-    """The routes after ``step``. Steps that are not about traffic leave them alone."""
+    """The routes after ``step``. Steps that are not about traffic leave them alone.
+
+    A share of 100 % is everybody: what held users back, a rule or their bucket, ends with it, in the same write.
+    """
     if step.kind is Kind.WEIGHT and step.weight is not None:
         moved = routes.with_weight(plan.candidate, step.weight, plan.stable)
+        if step.weight == FULL and plan.candidate != plan.stable:
+            moved = replace(moved, assignment=None, matches=tuple(match for match in moved.matches if match.track == plan.candidate))
         return replace(moved, pods=pods_at(plan, step.weight)) if routes.pods else moved
     if step.kind is Kind.DRAIN:
         return replace(routes, members=_with_ramp(routes.members, step.hosts, Fraction(0)))
@@ -141,7 +149,10 @@ def apply(routes: Routes, step: Step, plan: Plan) -> Routes:
     if step.kind is Kind.MATCH:
         name = step.match.name if step.match else step.bind
         kept = tuple(match for match in routes.matches if match.name != name)
-        return replace(routes, matches=kept + ((replace(step.match, track=plan.candidate),) if step.match else ()))
+        return replace(routes, matches=kept + ((replace(step.match, track=_side(step.match.track, plan)),) if step.match else ()))
+    if step.kind is Kind.ASSIGN and step.assignment is not None:
+        others = _side(step.assignment.others, plan) if step.assignment.others else ""
+        return replace(routes, assignment=replace(step.assignment, track=plan.candidate, others=others))
     if step.kind is Kind.MIRROR:
         return replace(routes, mirror=replace(step.mirror, track=plan.candidate) if step.mirror else None)
     if step.kind is Kind.CLEAN:
@@ -151,6 +162,11 @@ def apply(routes: Routes, step: Step, plan: Plan) -> Routes:
         pods = {track: (plan.full_load if track == step.track else 0) for track in routes.pods} if step.track else routes.pods
         return Routes(weights=weights if step.track else routes.weights, members=home, pods=pods)
     return routes
+
+
+def _side(track: str, plan: Plan) -> str:
+    """The slot that a step's ``stable`` or ``canary`` stands for in this plan."""
+    return plan.stable if track == STABLE else plan.candidate
 
 
 def pods_at(plan: Plan, share: Fraction) -> dict[str, int]:

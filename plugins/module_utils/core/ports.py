@@ -76,6 +76,14 @@ class Rehearsing(Protocol):
         """Have the server say what it would say to this write; nothing is written. Raises what the write would raise."""
 
 
+@runtime_checkable
+class Assigning(Protocol):
+    """What a TrafficRouter may have besides: rules and assignments of users that it takes only in part, as its options or its version have it."""
+
+    def unassignable(self, want: Routes) -> str:
+        """Why it cannot send users as the match routes and the assignment of ``want`` say; empty when it can. Raises Unavailable."""
+
+
 class MetricProvider(Protocol):
     """Measures. Every answer is a Series with at least one value, or an error; NoData is an error, never 0."""
 

@@ -23,6 +23,7 @@ def settle(want: Routes, before: Observation, after: Observation, tolerance: Fra
     Allowed per track: ``tolerance`` points and three standard deviations of a random split of that many requests. Below ``min_requests`` the
     read-back decides and ``why`` says so; a caller that would rather measure waits on while ``requests < min_requests``.
     Requests of match routes come on top of a track's weight: with such routes their tracks may have more than that, and the others less.
+    Where users are split and not requests, or rules lead to every track, the weights say nothing of how many requests come: then it is only told.
     """
     if not after.applied:
         return Settlement(False, after.why or "the routes are not in force yet")
@@ -40,6 +41,9 @@ def settle(want: Routes, before: Observation, after: Observation, tolerance: Fra
     if total < min_requests:
         return Settlement(True, f"read back; only {total} requests (of {min_requests} to measure the share)", measured, total)
     led = {match.track for match in want.matches}
+    shown = ", ".join(f"{track} {show_percent(share)}" for track, share in measured.items())
+    if want.assignment is not None or len(led) > 1:
+        return Settlement(True, f"read back; {shown} of {total} requests, which is for the users to say", measured, total)
     for track, share in measured.items():
         wanted = want.weight(track)
         p = float(wanted / FULL)
@@ -48,7 +52,6 @@ def settle(want: Routes, before: Observation, after: Observation, tolerance: Fra
         if (excess > allowed and track not in led) or (-excess > allowed and (track in led or not led)):
             why = f"{track} has {show_percent(share)} of {total} requests instead of {show_percent(wanted)} (allowed: {allowed:.1f} points)"
             return Settlement(False, why, measured, total)
-    shown = ", ".join(f"{track} {show_percent(share)}" for track, share in measured.items())
     return Settlement(True, f"measured {shown} of {total} requests", measured, total)
 
 
@@ -76,4 +79,6 @@ def difference(want: Routes, live: Routes) -> str:
             return f"{name} is {'out of' if name in wanted_in else 'still in'} rotation"
     if want.matches != live.matches:
         return "the match routes differ"
+    if want.assignment != live.assignment:
+        return "the assignment of users differs"
     return "the mirror differs" if want.mirror != live.mirror else ""

@@ -101,10 +101,10 @@ class MemoryRouter:
         )
 
     def release(self) -> None:
-        """Drop match routes and the mirror, which only a release puts there."""
+        """Drop match routes, assignment and mirror, which only a release puts there."""
         world = self._load()
         live = self._routes(world)
-        if live.matches or live.mirror:
+        if live.matches or live.mirror or live.assignment:
             world["routes"] = encode(Routes(live.weights, live.members))
             world["history"].append(world["routes"])
             self._save(world)
@@ -167,4 +167,5 @@ def _view(member: Member, world: Mapping[str, Any]) -> MemberView:
 def _same(want: Routes, live: Routes) -> bool:
     tracks = {**want.weights, **live.weights}
     weights = all(want.weight(track) == live.weight(track) for track in tracks)
-    return weights and (want.members, want.matches, want.mirror) == (live.members, live.matches, live.mirror)
+    ours = (want.members, want.matches, want.mirror, want.assignment)
+    return weights and ours == (live.members, live.matches, live.mirror, live.assignment)

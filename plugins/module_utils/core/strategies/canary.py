@@ -16,7 +16,7 @@ from fractions import Fraction
 
 from ..capacity import carries, needed
 from ..errors import ConfigError
-from ..model import FULL, Capability
+from ..model import FULL, STABLE, Capability
 from ..plan import Kind, Step
 from ..shares import part
 from ..units import show_percent
@@ -69,11 +69,11 @@ def steps(brief: Brief) -> tuple[str, list[Step]]:
         if spec.weight is not None:
             result.extend(grow(spec.weight))
         elif spec.step is not None:
-            if (spec.step.match or spec.step.mirror) and not sides.receiver:
+            if ((spec.step.match and spec.step.match.track != STABLE) or spec.step.mirror) and not sides.receiver:
                 raise ConfigError("no host runs the new version yet, so nobody could answer", where=spec.where,
                                   do="Put a set_weight above 0 before it, or hosts into the canary group.")
-            step = spec.step if brief.watch or spec.step.kind is not Kind.BAKE else replace(spec.step, watch=False)
-            result.append(step)
+            watched = brief.watch or spec.step.trial or spec.step.kind is not Kind.BAKE
+            result.append(spec.step if watched else replace(spec.step, watch=False))
     if sides.share < FULL:
         # Promotion is a step like the others: full weight and a look, before anything is called stable.
         result.extend(grow(FULL))

@@ -216,7 +216,9 @@ def _with_hooks(brief: Brief, steps: list[Step]) -> list[Step]:
     return result + at("after_rollout")
 
 
-CAPABILITY_OF = {Kind.DRAIN: Capability.DRAIN, Kind.JOIN: Capability.MEMBERS, Kind.MIRROR: Capability.MIRROR}
+CAPABILITY_OF = {
+    Kind.ASSIGN: Capability.STICKY, Kind.DRAIN: Capability.DRAIN, Kind.JOIN: Capability.MEMBERS, Kind.MIRROR: Capability.MIRROR,
+}  # fmt: skip
 
 
 def _check_capabilities(brief: Brief, steps: list[Step]) -> None:
@@ -225,6 +227,9 @@ def _check_capabilities(brief: Brief, steps: list[Step]) -> None:
         if step.match:
             needs |= {Capability(condition.source) for group in step.match.alternatives for condition in group}
         missing = needs - brief.capabilities
+        if Capability.STICKY in missing:
+            raise ConfigError("this router cannot split users by a hash", where="rollout_ab_test.assignment.hash",
+                              do="Have your edge or app set a header by the same function, and name that: assignment: {header: ab-test-group}.")
         if missing:
             raise ConfigError(
                 f"step {step.name!r} needs a router that can do {', '.join(sorted(item.value for item in missing))}",

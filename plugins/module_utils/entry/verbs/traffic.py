@@ -17,7 +17,7 @@ from ...core.fleet import Fleet
 from ...core.model import Capability, Member, Routes, Settlement
 from ...core.options import Option, Options
 from ...core.plan import Kind
-from ...core.ports import Cutting, Heedful, TrafficRouter, Wary
+from ...core.ports import Assigning, Cutting, Heedful, TrafficRouter, Wary
 from ...core.settle import drained, settle
 from ...core.units import duration, percent, show_duration, show_percent
 from .. import build
@@ -35,7 +35,7 @@ OPTIONS: Options = {
     **RELEASE_OPTION,
     **ROUTER,
     "port": Option("dict", "One call of the router's port, as the action half makes it on a load balancer's own host.", options={
-        "method": Option("str", "Which.", required=True, choices=("describe", "warnings", "read", "write", "observe", "cut", "release")),
+        "method": Option("str", "Which.", required=True, choices=("describe", "warnings", "unassignable", "read", "write", "observe", "cut", "release")),
         "routes": Option("dict", "The routes it is about.", open=True),
         "servers": Option("list", "The servers it is about.", elements="str"),
     }),
@@ -90,6 +90,8 @@ def _port(router: TrafficRouter, call: Mapping[str, Any], context: Context) -> d
         return {"changed": False, "answer": {**told, "routes": _if_it_answers(lambda: encode(router.read()))}}
     if call["method"] == "warnings":
         return {"changed": False, "answer": router.warnings() if isinstance(router, Wary) else []}
+    if call["method"] == "unassignable" and routes is not None:
+        return {"changed": False, "answer": router.unassignable(routes) if isinstance(router, Assigning) else ""}
     if call["method"] == "read":
         return {"changed": False, "answer": encode(router.read())}
     if call["method"] == "observe" and routes is not None:
@@ -119,7 +121,7 @@ def _wanted(params: Mapping[str, Any], before: Routes, tracks: Mapping[str, tupl
     if tracks and params.get("drained") is not None:
         away = set(params["drained"])
         members = {track: tuple(Member(name, Fraction(0 if name in away else 100)) for name in servers) for track, servers in tracks.items()}
-    return Routes(weights=weights, members=members, matches=before.matches, mirror=before.mirror)
+    return Routes(weights=weights, members=members, matches=before.matches, mirror=before.mirror, assignment=before.assignment)
 
 
 def carry_out(current: Run, context: Context) -> dict[str, Any]:
