@@ -16,7 +16,7 @@ from run import Failed, Run
 
 _once = threading.Lock()
 POLICY = Path("/usr/sbin/policy-rc.d")
-BRINGS = {"containernetworking-plugins": "/usr/lib/cni/bridge", "iproute2": "ip", "nftables": "nft"}
+BRINGS = {"containernetworking-plugins": "/usr/lib/cni/bridge", "iproute2": "ip", "nftables": "nft", "postgresql": "pg_ctlcluster"}
 """What to look for, where a package brings no command of its own name."""
 
 
