@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import functools
 import json
@@ -12,6 +13,8 @@ import pathlib
 import socketserver
 import sys
 import threading
+import time
+import uuid
 from collections.abc import Callable
 from typing import Any, Optional
 
@@ -22,10 +25,12 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.options 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import MetricProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.command import CommandProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import EnvoyProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.graphite import GraphiteProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.haproxy import HaproxyProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.memory import MemoryProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.nginx import NginxProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.sql import SqlProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.traefik import TraefikProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebProvider
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, free_port, reply
@@ -123,6 +128,46 @@ class WebHarness(MetricHarness):
         self._server.__exit__()
 
 
+class GraphiteHarness(MetricHarness):
+    query = "shop.*.errors"
+    requests = 1000
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._server = ScriptedServer()
+        self._server.__enter__()
+
+    def _made(self, url: str) -> MetricProvider:
+        options = {"url": url, "timeout": "2s", "count_query": "sumSeries(shop.*.requests)"}
+        return GraphiteProvider.from_options(validate(options, GraphiteProvider.OPTIONS, "graphite"), {})
+
+    def provider(self) -> MetricProvider:
+        return self._made(self._server.url)
+
+    def dead(self) -> MetricProvider:
+        return self._made(f"http://127.0.0.1:{free_port()}")
+
+    def tell(self, values: Optional[list[float]]) -> None:
+        now = int(time.time())
+
+        def answer(request: Request) -> bytes:
+            if "constantLine" in request.target:
+                series = [{"target": "1", "datapoints": [[1, now - 10], [1, now]]}]
+            elif "sumSeries" in request.target:
+                series = [{"target": "requests", "datapoints": [[400, now - 20], [600, now - 10], [None, now]]}]
+            else:
+                points = [[[1e6, now - 20], [value, now - 10], [None, now]] for value in values or []]
+                series = [{"target": f"shop.{index}.errors", "datapoints": each} for index, each in enumerate(points)]
+            return reply(json.dumps(series), content_type="application/json")
+
+        self._server.reply = answer
+
+    def babble(self) -> None:
+        self._server.reply = reply("<html>please log in</html>", content_type="text/html")
+
+    def close(self) -> None:
+        self._server.__exit__()
+
+
 class CommandHarness(MetricHarness):
     query = "{$.rates}"
 
@@ -145,6 +190,46 @@ class CommandHarness(MetricHarness):
 
     def babble(self) -> None:
         self._file.write_text("command not found\n")
+
+
+@functools.cache
+def postgres() -> Any:
+    """One server for all tests of this process."""
+    from ansible_collections.progressive.delivery.tests.integration.postgres_rig import Postgres
+
+    made = Postgres()
+    atexit.register(made.close)
+    return made
+
+
+class SqlHarness(MetricHarness):
+    """A real PostgreSQL, and a table of its own."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.table = f"told_{uuid.uuid4().hex}"
+        self.query = f"SELECT series, value FROM {self.table} ORDER BY series"
+        self.tell(None)
+
+    def provider(self) -> MetricProvider:
+        given = dict(postgres().admin)
+        options = {"host": given["host"], "port": given["port"], "user": given["user"], "password": given["password"], "database": given["dbname"]}
+        return SqlProvider.from_options(validate(options, SqlProvider.OPTIONS, "sql"), {})
+
+    def dead(self) -> MetricProvider:
+        return SqlProvider({"host": "127.0.0.1", "port": free_port(), "dbname": "none"}, 2)
+
+    def _table(self, kind: str, rows: list[str]) -> None:
+        made = [f"DROP TABLE IF EXISTS {self.table}", f"CREATE TABLE {self.table} (series int, value {kind})"]
+        postgres().execute(*made, *(f"INSERT INTO {self.table} VALUES ({number}, {row})" for number, row in enumerate(rows)))
+
+    def tell(self, values: Optional[list[float]]) -> None:
+        self._table("float8", [f"'{value!r}'" for value in values or []])
+
+    def babble(self) -> None:
+        self._table("text", ["'<html>please log in</html>'"])
+
+    def close(self) -> None:
+        postgres().execute(f"DROP TABLE {self.table}")
 
 
 class MemoryHarness(MetricHarness):
@@ -451,11 +536,13 @@ class HaproxyHarness(CountersHarness):
 HARNESSES: dict[str, type[MetricHarness]] = {
     "command": CommandHarness,
     "envoy": EnvoyHarness,
+    "graphite": GraphiteHarness,
     "haproxy": HaproxyHarness,
     "memory": MemoryHarness,
     "nginx": IngressNginxHarness,
     "nginx-vts": NginxVtsHarness,
     "prometheus": PrometheusHarness,
+    "sql": SqlHarness,
     "traefik": TraefikHarness,
     "web": WebHarness,
 }

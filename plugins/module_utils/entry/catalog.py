@@ -14,10 +14,12 @@ from ..judges.kayenta import KayentaJudge
 from ..judges.mann_whitney import MannWhitneyJudge
 from ..metrics.command import CommandProvider
 from ..metrics.envoy import EnvoyProvider
+from ..metrics.graphite import GraphiteProvider
 from ..metrics.haproxy import HaproxyProvider
 from ..metrics.memory import MemoryProvider
 from ..metrics.nginx import NginxProvider
 from ..metrics.prometheus import PrometheusProvider
+from ..metrics.sql import SqlProvider
 from ..metrics.traefik import TraefikProvider
 from ..metrics.web import WebProvider
 from ..routers.envoy import EnvoyRouter
@@ -47,10 +49,12 @@ ROUTERS: dict[str, Any] = {
 PROVIDERS: dict[str, Any] = {
     "command": CommandProvider,
     "envoy": EnvoyProvider,
+    "graphite": GraphiteProvider,
     "haproxy": HaproxyProvider,
     "memory": MemoryProvider,
     "nginx": NginxProvider,
     "prometheus": PrometheusProvider,
+    "sql": SqlProvider,
     "traefik": TraefikProvider,
     "web": WebProvider,
 }

@@ -10,7 +10,6 @@ value that is older than ``max_age``.
 
 from __future__ import annotations
 
-import email.utils
 import json
 import math
 import re
@@ -20,7 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..clients.web import CONNECTION, Response, connection, fetch, parse
+from ..clients.json_reply import document, refusal, served
+from ..clients.web import CONNECTION, connection, fetch, parse
 from ..core.errors import ConfigError, NoData, Unavailable, Unsupported
 from ..core.jsonpath import numbers, places, same, steps, there
 from ..core.metric import PLACEHOLDERS, fill, window_labels
@@ -135,8 +135,8 @@ class WebProvider:
     def probe(self) -> None:
         """Nothing can be asked without a query; a URL without placeholders is fetched. Raises Unavailable."""
         if "${" not in self.url and self._method == "GET":
-            document, _now = self._document({})
-            self._check(document)
+            answer, _now = self._document({})
+            self._check(answer)
 
     def query(self, query: str, window: Window) -> Series:
         """The numbers at the path. Raises NoData (null, an empty list), Stale, Unavailable (everything else that is not a number), Unsupported."""
@@ -144,35 +144,35 @@ class WebProvider:
             raise Unsupported("a web metric has no built-in metrics", where="web", do="Write a query: the JSON path of the value.")
         labels = {**window_labels(window), **_times(window)}
         asked = fill(query, labels, _word, "query")
-        document, now = self._document({**labels, "query": asked})
-        partial = self._check(document)
-        values = numbers(document, self._path or asked, self._where)
-        times, counts = self._dated(document, len(values), now), self._counted(document, len(values))
+        answer, now = self._document({**labels, "query": asked})
+        partial = self._check(answer)
+        values = numbers(answer, self._path or asked, self._where)
+        times, counts = self._dated(answer, len(values), now), self._counted(answer, len(values))
         return Series(tuple(Sample((Point(*point),)) for point in zip(times, values, counts)), partial, asked)
 
-    def _check(self, document: Any) -> str:
+    def _check(self, answer: Any) -> str:
         """In what way the answer is partial. Raises Unavailable for one that is not as expected."""
         partial = []
         for each in self._expect:
-            reason = each.broken(document)
+            reason = each.broken(answer)
             if reason and not each.partial:
                 raise Unavailable(f"the answer is not as expected: {reason}", where=self._where)
             if reason:
                 partial.append(reason)
         return "; ".join(partial)
 
-    def _counted(self, document: Any, values: int) -> list[int | None]:
+    def _counted(self, answer: Any, values: int) -> list[int | None]:
         """How many requests each value was made from."""
         if not self._count_path:
             return [None] * values
-        counts = _one_each(numbers(document, self._count_path, "web.count_path"), values, "count", self._where)
+        counts = _one_each(numbers(answer, self._count_path, "web.count_path"), values, "count", self._where)
         return [int(count) if math.isfinite(count) else None for count in counts]
 
-    def _dated(self, document: Any, values: int, now: float) -> list[float]:
+    def _dated(self, answer: Any, values: int, now: float) -> list[float]:
         """The time of each value. Raises Stale when one of them is old."""
         if not self._time_path:
             return [now] * values
-        found = places(document, self._time_path, self._where)
+        found = places(answer, self._time_path, self._where)
         if len(found) == 1 and isinstance(found[0], list):
             found = found[0]
         if not found or any(place is None for place in found):
@@ -194,20 +194,8 @@ class WebProvider:
         if response.status == 204:
             raise NoData("HTTP 204: no content", where=self._where)
         if not 200 <= response.status < 300:
-            wait = response.headers.get("retry-after", "")
-            raise Unavailable(f"HTTP {response.status}" + (f", asks to wait {wait} s" if re.fullmatch(r"\d{1,6}", wait) else ""), where=self._where)
-        try:
-            return json.loads(response.body.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=self._object), _served(response, self._clock())
-        except (ValueError, RecursionError):
-            kind = response.headers.get("content-type", "of no type")[:60]
-            raise Unavailable(f"the body is not JSON ({kind}); a login page, perhaps", where=self._where) from None
-
-    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        """An object of the document. One that says a thing twice says nothing."""
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise Unavailable("the answer has an object with the same key twice", where=self._where)
-        return found
+            raise Unavailable(refusal(response), where=self._where)
+        return document(response, self._where), served(response, self._clock())
 
 
 def _one_each(found: list[Any], values: int, what: str, where: str) -> list[Any]:
@@ -220,16 +208,6 @@ def _one_each(found: list[Any], values: int, what: str, where: str) -> list[Any]
 def _times(window: Window) -> dict[str, str]:
     start, end = max(0.0, window.start), max(0.0, window.end)
     return {"start": str(int(start)), "end": str(int(end)), "start_ms": str(int(start * 1000)), "end_ms": str(int(end * 1000))}
-
-
-def _served(response: Response, ours: float) -> float:
-    """The server's time, and what a cache on the way adds to it."""
-    try:
-        date = email.utils.parsedate_to_datetime(response.headers["date"]).timestamp()
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
-        return ours
-    age = response.headers.get("age", "")
-    return date + (int(age) if re.fullmatch(r"\d{1,9}", age) else 0)
 
 
 def _word(text: str) -> str:
@@ -250,7 +228,3 @@ def _filled(value: Any, labels: Mapping[str, str]) -> Any:
     if isinstance(value, Mapping):
         return {name: _filled(item, labels) for name, item in value.items()}
     return [_filled(item, labels) for item in value] if isinstance(value, list) else value
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")
