@@ -29,6 +29,8 @@ DEFAULT_JUDGE = "sequential"
 BASELINES = ("before", "experiment", "fixed", "stable")
 PLACEHOLDERS = ("namespace", "query", "track", "version", "window", "workload")
 """The names that ``${...}`` may hold. ``query`` is for providers whose options hold the template (web, command)."""
+TIMES = ("end", "start")
+"""Names that stand for the ends of the window, in the queries of providers that can write a time. The others refuse them when they fill."""
 
 _BOUND = {
     "min": Option("float", "The smallest good value."),
@@ -290,7 +292,8 @@ def _refuse(metric: Metric, where: str) -> None:
     one_number = metric.reduce or relative or metric.minimum is not None or metric.maximum is not None
     if one_number and any(condition.wants_list for condition in metric.conditions):
         raise no("a condition asks for all series, but reduce, threshold_range, max_ratio and max_delta mean one number", "Keep one of the two.")
-    fill(metric.query, dict.fromkeys(PLACEHOLDERS, "x"), str, f"{where}.query")
+    known = (*PLACEHOLDERS, *TIMES)
+    fill(metric.query, dict.fromkeys(known, "x"), str, f"{where}.query", known)
 
 
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
