@@ -8,6 +8,7 @@
     forward ── done ──▶ next step ── … ──▶ promoted
        │  ├─ failed ───────▶ way back ──▶ rolled_back
        │  ├─ aborted ──────▶ way back ──▶ aborted
+       │  ├─ kept ─────────▶ way back ──▶ kept          (an A/B test is over, and stable stays: its result, no failure)
        │  ├─ paused ───────▶ paused        (resume or promote goes on here)
        │  ├─ interrupted ──▶ interrupted   (resume goes on here)
        │  └─ held ─────────▶ held          (somebody else writes the same thing)
@@ -40,6 +41,7 @@ class Result(str, enum.Enum):
     INTERRUPTED = "interrupted"
     HELD = "held"
     SUPERSEDED = "superseded"
+    KEPT = "kept"
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ class Decision:
     reason: str = ""
 
 
-ENDINGS = {Result.FAILED: Outcome.ROLLED_BACK, Result.ABORTED: Outcome.ABORTED, Result.SUPERSEDED: Outcome.SUPERSEDED}
+ENDINGS = {
+    Result.FAILED: Outcome.ROLLED_BACK, Result.ABORTED: Outcome.ABORTED, Result.SUPERSEDED: Outcome.SUPERSEDED, Result.KEPT: Outcome.KEPT,
+}
 STOPS = {Result.PAUSED: Outcome.PAUSED, Result.INTERRUPTED: Outcome.INTERRUPTED, Result.HELD: Outcome.HELD}
 
 

@@ -43,6 +43,13 @@ METRIC_OPTIONS: Options = {
     "query": Option(
         "str", "The query in the provider's own language. V(${track}), V(${workload}), V(${namespace}), V(${version}) and V(${window}) are filled in."
     ),
+    "total_query": Option(
+        "str", "Makes the metric a share: C(query) counts the part, such as visitors who bought, and this one the whole, such as all visitors. So a"
+        " statistical judge knows how many it was made from, whatever the provider.", aliases=("totalQuery",)
+    ),
+    "cumulative": Option(
+        "bool", "With C(total_query): both answers are totals that only grow, whatever the window: what counts came since the first look.", default=False
+    ),
     "builtin": Option(
         "str", "A built-in metric of the provider, instead of a query. Rates and shares lie between 0 and 1, V(latency) is milliseconds.", choices=BUILTINS
     ),
@@ -105,6 +112,8 @@ class Metric:
     provider: str = ""
     provider_options: Mapping[str, Any] = field(default_factory=dict)
     query: str = ""
+    total_query: str = ""
+    cumulative: bool = False
     builtin: str = ""
     quantile: float = 0.95
     interval: Optional[float] = None
@@ -266,6 +275,10 @@ def _refuse(metric: Metric, where: str) -> None:
 
     if bool(metric.query.strip()) == bool(metric.builtin):
         raise no("give either query or builtin", "One of them says what is measured.")
+    if metric.total_query and metric.builtin:
+        raise no("a built-in metric knows its whole", "Leave total_query out, or give query instead of builtin.")
+    if metric.cumulative and not metric.total_query:
+        raise no("cumulative counts need total_query", "Say what counts the whole.")
     for name in ("success_condition", "failure_condition"):
         text = getattr(metric, name)
         if text:
@@ -294,6 +307,7 @@ def _refuse(metric: Metric, where: str) -> None:
         raise no("a condition asks for all series, but reduce, threshold_range, max_ratio and max_delta mean one number", "Keep one of the two.")
     known = (*PLACEHOLDERS, *TIMES)
     fill(metric.query, dict.fromkeys(known, "x"), str, f"{where}.query", known)
+    fill(metric.total_query, dict.fromkeys(known, "x"), str, f"{where}.total_query", known)
 
 
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")

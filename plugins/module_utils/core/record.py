@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 from .codec import decode, encode
 from .errors import ConfigError
+from .experiment.trial import Trial
 from .model import Routes
 from .plan import Plan, Step, routes_at
 
@@ -44,6 +45,7 @@ class Outcome(str, enum.Enum):
     FAILED = "failed"
     SUPERSEDED = "superseded"
     INVALID = "invalid"
+    KEPT = "kept"
 
     @property
     def code(self) -> int:
@@ -58,7 +60,7 @@ class Outcome(str, enum.Enum):
 CODES = {
     Outcome.PROMOTED: 0, Outcome.UNCHANGED: 0, Outcome.ROLLED_BACK: 10, Outcome.ABORTED: 11, Outcome.PAUSED: 12, Outcome.BUSY: 13,
     Outcome.FENCED: 14, Outcome.PARTIAL: 15, Outcome.INTERRUPTED: 16, Outcome.HELD: 17, Outcome.FAILED: 18, Outcome.SUPERSEDED: 19,
-    Outcome.INVALID: 20,
+    Outcome.INVALID: 20, Outcome.KEPT: 21,
 }
 
 
@@ -111,13 +113,12 @@ class Past:
 class Record:
     """Everything a run must know to go on where another one stopped.
 
-    ``position`` is the next step to do, in ``plan.steps`` or, while ``back``, in ``way_back``; ``turned_at`` is where forward
-    ended. ``intent`` is the index of the step that may have begun, ``applied`` the last one known to be done. ``ending`` is what
-    the outcome will be once the way back is walked. ``reason`` is one sentence. ``lost`` are hosts that failed within the budget and
-    stay out of rotation. ``slots`` is the version that a whole slot is
-    known to hold, so that a rollback need not deploy what is still there. ``counters`` are what the data plane had counted
-    when the release began. ``paused_at`` is the step whose pause people were told of, so that they are told once. ``bakes`` is how often a
-    statistical judge began to look, repeats counted: each time spends a part of what the release may spend on false alarms.
+    ``position`` is the next step to do, in ``plan.steps`` or, while ``back``, in ``way_back``; ``turned_at`` is where forward ended. ``intent`` is the
+    index of the step that may have begun, ``applied`` the last one known to be done. ``ending`` is what the outcome will be once the way back is walked.
+    ``reason`` is one sentence. ``lost`` are hosts that failed within the budget and stay out of rotation. ``slots`` is the version that a whole slot is
+    known to hold, so that a rollback need not deploy what is still there. ``counters`` are what the data plane had counted when the release began.
+    ``trial`` is what an A/B test has seen so far. ``paused_at`` is the step whose pause people were told of, so that they are told once. ``bakes`` is how
+    often a statistical judge began to look, repeats counted: each time spends a part of what the release may spend on false alarms.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Record:
     counters: Mapping[str, Any] = field(default_factory=dict)
     paused_at: Optional[int] = None
     bakes: int = 0
+    trial: Optional[Trial] = None
     schema: int = SCHEMA
 
     @property

@@ -10,6 +10,8 @@ from fractions import Fraction
 from typing import Any, Optional
 
 from ..core.errors import ConfigError, unknown
+from ..core.experiment import options as experiment
+from ..core.experiment.verdict import Design
 from ..core.metric import Metric
 from ..core.model import CANARY, STABLE, Capability, Condition, MatchRoute, Mirror
 from ..core.options import one_key
@@ -21,6 +23,7 @@ from ..core.sequential import BUDGET, shares, spend
 from ..core.strategies.brief import Brief, Scale, StepSpec
 from ..core.strategies.canary import default_steps
 from ..core.units import duration, percent, show_duration
+from .assignment import assignment
 from .catalog import JUDGES, ON, POINTS, PROVIDERS, ROUTERS, STORES, WORKLOADS, family
 from .context import Context
 
@@ -264,5 +267,24 @@ def _strategy_options(spec: Mapping[str, Any], strategy: str) -> dict[str, Any]:
             raw[name] = duration(raw.get(name, 0))
         raw["ramp"] = [percent(level) for level in raw.get("ramp") or ()]
     if strategy == "ab_test":
-        raw["share"], raw["max_duration"] = percent(raw["share"]), duration(raw["max_duration"])
+        design, metric = trial(spec)
+        if metric is None and raw.get("promote") == "winner":
+            raise ConfigError("nothing says what a winner is", where="rollout_ab_test.promote", do="Give rollout_ab_test.conversion, or write manual.")
+        raw.update(share=percent(raw["share"]), max_duration=design.max_duration, trial=metric is not None, promote=raw.get("promote") or "winner")
+        raw.update(assignment(raw, spec["name"], conditions))
     return raw
+
+
+def trial(spec: Mapping[str, Any]) -> tuple[Design, Optional[Metric]]:
+    """The A/B test of a release file, and what its variants are compared by; None where a person decides. Raises ConfigError."""
+    where, options = "rollout_ab_test", spec.get("ab_test") or {}
+    design = experiment.design(options, where)
+    if not options.get(experiment.CONVERSION):
+        return design, None
+    metric = experiment.conversion(options[experiment.CONVERSION], f"{where}.{experiment.CONVERSION}")
+    analysis = spec.get("analysis") or {}
+    if not metric.provider and not analysis.get("provider"):
+        raise ConfigError("nothing says where conversions are counted", where=f"{where}.conversion.provider", do="Name a provider here or in rollout_analysis.")
+    if any(item.get("name") == metric.name for item in analysis.get("metrics") or ()):
+        raise ConfigError(f"a metric of the analysis is called {metric.name}, too", where="rollout_analysis.metrics", do="Give it another name.")
+    return design, metric

@@ -22,7 +22,7 @@ def finish(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Close the run, and say how it ended unless a tree shows that."""
     current = Run.open(params["release"], context)
     record = current.record
-    if not params["verified"] and record.outcome in (Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.ABORTED):
+    if not params["verified"] and record.outcome in (Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.ABORTED, Outcome.KEPT):
         current.record = replace(record, outcome=Outcome.PARTIAL, reason=f"{record.reason}; verification failed".strip("; "))
         current.save()
     ended = close(current, counted=True)

@@ -135,7 +135,7 @@ def _typed(outcome: Outcome, record: Record) -> list[tuple[str, str]]:
         return [("ship the newer one", "rollout")]
     if record.stuck:
         return [("try the way back once more", "abort")]
-    return [("look", "status")] if outcome in (Outcome.ROLLED_BACK, Outcome.ABORTED, Outcome.PARTIAL) else []
+    return [("look", "status")] if outcome in (Outcome.ROLLED_BACK, Outcome.ABORTED, Outcome.PARTIAL, Outcome.KEPT) else []
 
 
 def as_asked(outcome: Outcome, spec: Mapping[str, Any]) -> bool:
@@ -146,4 +146,5 @@ def as_asked(outcome: Outcome, spec: Mapping[str, Any]) -> bool:
     if outcome is Outcome.ROLLED_BACK and asked == "rollout" and spec.get("returning") and not spec.get("quick"):
         return True  # a rollback that somebody went on with
     wanted = {"abort": Outcome.ABORTED, "rollback": Outcome.ROLLED_BACK}.get(asked, Outcome.PROMOTED)
-    return outcome in (wanted, Outcome.UNCHANGED)
+    concluded = asked == "rollout" and outcome is Outcome.KEPT  # an A/B test that says which one stays has done what it is for
+    return concluded or outcome in (wanted, Outcome.UNCHANGED)

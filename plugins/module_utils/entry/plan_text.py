@@ -80,6 +80,9 @@ class _State:
         """What the step does, in words."""
         if step.kind in TRAFFIC:
             return self._traffic(step)
+        if step.kind is Kind.BAKE and step.trial:
+            guarded = f", guarded by {', '.join(self.metrics)}" if self.metrics else ""
+            return f"compares the conversion of both, {show_duration(step.duration or 0)} at most{guarded}"
         if step.kind is Kind.BAKE:
             judged = f" and judges {', '.join(self.metrics)}" if step.watch and self.metrics else ""
             return f"waits {show_duration(step.duration or 0)}{judged}"

@@ -14,11 +14,13 @@ from ..clients.gate_config_map import OPTIONS as CONFIG_MAP_GATE
 from ..clients.gate_http import OPTIONS as HTTP_GATE
 from ..clients.kube import KUBE_OPTIONS
 from ..core.errors import ConfigError, unknown
+from ..core.experiment import options as experiment
 from ..core.health import HEALTH_OPTIONS, parse
 from ..core.metric import analysis_options
 from ..core.options import Option, Options, check, one_key
 from ..core.strategies.compile import HOOK_POINTS, STRATEGIES
 from ..core.units import duration, show_duration, shown
+from .assignment import assignment_options
 from .catalog import PROVIDERS, ROUTERS, STORES, WORKLOADS, family
 from .shared import completed
 
@@ -121,12 +123,16 @@ ROLLING: Options = {
 }
 
 AB_TEST: Options = {
-    "share": Option("percent", "Percent of the requests for the new variant.", default="50"),
-    "max_duration": Option("duration", "How long it runs at most.", default="168h"),
+    "share": Option("percent", "Percent for the new variant: of the users where a hash splits them, else of the requests.", default="50"),
+    **assignment_options(MATCH_ITEM),
+    **experiment.OPTIONS,
+    "conversion": Option("dict", "What the variants are compared by. Without it the test says nothing, and a person decides at the gate V(winner).",
+                         options=experiment.conversion_options(family(PROVIDERS))),
+    "promote": Option("str", "V(winner): a new variant that wins gets all requests. V(manual): somebody decides at the gate V(winner) first. Default:"
+                             " V(winner) with C(conversion), else V(manual).", choices=("manual", "winner")),
+    "on_no_difference": Option("str", "What becomes of a new variant that is neither better nor worse.", default="keep_stable",
+                               choices=("keep_stable", "pause", "promote")),
 }
-
-PLAN_ONLY = ("ab_test",)
-"""Strategies that make a plan, and are not finished."""
 
 FORMATS = ("html", "json", "junit", "markdown")
 
@@ -134,7 +140,7 @@ SPEC: Options = {
     "rollout_name": Option("name", "One name for the service; the record is kept under it.", required=True),
     "rollout_version": Option("str", "The version to ship.", required=True),
     "rollout_previous_version": Option("str", "The version that runs now, where neither the record nor version_from knows it."),
-    "rollout_strategy": Option("str", "How to ship it.", default="canary", choices=tuple(sorted({*STRATEGIES} - {*PLAN_ONLY})), more_choices=PLAN_ONLY),
+    "rollout_strategy": Option("str", "How to ship it.", default="canary", choices=tuple(sorted(STRATEGIES))),
     "rollout_workload": Option("dict", "What runs the service.", required=True, options=family(WORKLOADS), one_of=True),
     "rollout_kubernetes": Option("dict", "What the Kubernetes adapters of this file have in common.", default={}, options=KUBE_OPTIONS),
     "rollout_router": Option("dict", "What splits its traffic.", options=family(ROUTERS), one_of=True),
@@ -181,6 +187,11 @@ SPEC: Options = {
     "rollout_verify": Option("dict", "What must answer before a release is called done.", default={}, options={
         "checks": Option("any", "Health options like rollout_health, asked of the users' own entry point."),
         "targets": Option("dict", "Name and address of each thing asked.", default={}, open=True),
+    }),
+    "rollout_watch": Option("dict", "How the playbook watch looks after what is stable.", default={}, options={
+        "duration": Option("duration", "How long.", default="10m"),
+        "interval": Option("duration", "Time between two looks; default is that of the analysis."),
+        "dry_run": Option("bool", "Only look: nothing is taken back, and a version that is not well fails the run.", default=False),
     }),
     "rollout_url_allow": Option("list", "Host patterns that health checks and metrics over HTTP are limited to.", elements="str"),
     "rollout_to_version": Option("str", "With rollback: the good version to go back to."),

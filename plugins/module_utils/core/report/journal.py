@@ -154,6 +154,38 @@ class Decided:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """What an A/B test says after a look; the last one is its result. ``says``: win, lose, no_difference, continue, mismatch or undecided.
+
+    ``low`` and ``high`` bound the ``difference`` of the shares with ``confidence`` percent; ``p`` is always valid, ``p_split`` that of the split of
+    visitors. ``part``: of the visitors, for the candidate. ``needed``: visitors of both in all, as planned. ``decision``: what follows from the result.
+    ``measured``: what else was measured of both at the end, such as ``error_rate.canary``, by metric and variant.
+    """
+
+    at: float
+    step: Optional[int] = None
+    says: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+    conversions: int = 0
+    visitors: int = 0
+    base_conversions: int = 0
+    base_visitors: int = 0
+    difference: Optional[float] = None
+    low: Optional[float] = None
+    high: Optional[float] = None
+    confidence: float = 95.0
+    p: Optional[float] = None
+    p_split: Optional[float] = None
+    part: float = 0.5
+    mde: Optional[float] = None
+    power: Optional[float] = None
+    needed: Optional[int] = None
+    decision: str = ""
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Gate:
     """``decision``: opened, promoted, aborted or expired."""
 
@@ -246,6 +278,7 @@ KINDS: Mapping[str, type] = {
     "share": Share,
     "look": Look,
     "verdict": Decided,
+    "trial": Trial,
     "gate": Gate,
     "drain": Drain,
     "deploy": Deploy,

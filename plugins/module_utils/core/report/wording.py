@@ -29,6 +29,7 @@ OUTCOMES: Mapping[str, tuple[str, str]] = {
     "failed": ("failed", BAD),
     "superseded": ("superseded", WARN),
     "invalid": ("invalid", BAD),
+    "kept": ("stable kept", GOOD),
 }
 """How each outcome is said, and its tone."""
 

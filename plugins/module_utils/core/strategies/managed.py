@@ -78,7 +78,8 @@ def canary(brief: Brief) -> tuple[str, list[Step]]:
             steps.extend(pods.grow(spec.weight, spec.where))
             share = spec.weight
         elif spec.step is not None:
-            steps.append(spec.step if brief.watch or spec.step.kind is not Kind.BAKE else replace(spec.step, watch=False))
+            watched = brief.watch or spec.step.trial or spec.step.kind is not Kind.BAKE
+            steps.append(spec.step if watched else replace(spec.step, watch=False))
     if share < FULL:
         steps.extend(pods.grow(FULL, ""))
     if brief.options.get("promotion") == "swap":

@@ -13,9 +13,10 @@ from ...core.advance import Result
 from ...core.bake import BakeResult, Look, Ports, Scope, bake
 from ...core.codec import encode
 from ...core.evidence import COUNTS
+from ...core.experiment.options import JUDGE as TRIAL
 from ...core.foresight import both, comparing
 from ...core.metric import Metric
-from ...core.model import CANARY, STABLE
+from ...core.model import CANARY, STABLE, Window
 from ...core.options import Option, Options, check
 from ...core.outage import Outages
 from ...core.ports import Judge
@@ -65,7 +66,12 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
     """Watch for as long as the release's current step says."""
     watching = Watching(current, context)
     watching.reach()
-    result = watching.bake(current.doing.duration)
+    return ended(watching, watching.bake(current.doing.duration))
+
+
+def ended(watching: Watching, result: BakeResult) -> dict[str, Any]:
+    """The result of a step whose wait ended so."""
+    current = watching.current
     watching.tell(result)
     return {"changed": False, "phase": result.phase.value, "reason": result.reason, "looks": len(result.looks), "seconds": round(result.seconds, 3),
             "seen": seen(current, *_seen(result, watching.analysis, watching.guard), verdict={"phase": result.phase.value, "reason": result.reason})}
@@ -75,7 +81,7 @@ class Watching:
     """What is measured while the current step of a release waits, and how that is told."""
 
     def __init__(self, current: Run, context: Context) -> None:
-        spec, self._current, self._context = current.spec, current, context
+        spec, self.current, self._context = current.spec, current, context
         self.analysis = check(spec.get("analysis") or {}, Option("dict", "", options=ANALYSIS), "rollout_analysis") if spec.get("analysis") else {}
         self._all = build.metrics(self.analysis)
         self.metrics = self._judged_here() if current.doing.watch else []
@@ -86,19 +92,19 @@ class Watching:
 
     def _judged_here(self) -> list[Metric]:
         """The metrics, those that compare two versions only where both get requests; their own conditions decide everywhere."""
-        if both(self._current.target, *self._current.compared):
+        if both(self.current.target, *self.current.compared):
             return self._all
         left = [replace(metric, judge="", max_ratio=None) if metric.judge in JUDGES else metric for metric in self._all]
         mute = [metric.name for metric in left if not (metric.has_bound or metric.max_ratio is not None or metric.max_delta is not None or metric.dry_run)]
         if mute:
-            self._context.say(f"{self._current.label}: {', '.join(mute)} not judged here, only one version gets requests")
+            self._context.say(f"{self.current.label}: {', '.join(mute)} not judged here, only one version gets requests")
         return [metric for metric in left if metric.name not in mute]
 
     def _judges(self) -> dict[str, Judge]:
         """The statistical judges of this step. That they begin to look is written down first: each beginning spends a part of what there is."""
         if not any(metric.judge in JUDGES for metric in self.metrics):
             return {}
-        current = self._current
+        current = self.current
         current.record = replace(current.record, bakes=current.record.bakes + 1)
         current.save()
         return build.judges(self._all, self.analysis, current.record.bakes, max(1, comparing(current.record.plan)))
@@ -109,8 +115,9 @@ class Watching:
             self._measuring.of(metric)
 
     def bake(self, wait: Optional[float], on_tick: Optional[Callable[[], Optional[str]]] = None, **more: Any) -> BakeResult:
-        """Watch for ``wait`` seconds. ``on_tick``: instead of keeping the lease and looking for requests."""
-        current, step = self._current, self._current.doing
+        """Watch for ``wait`` seconds. ``on_tick``: instead of keeping the lease and looking for requests. ``started``: since when what is measured is
+        of this step."""
+        current, step = self.current, self.current.doing
         candidate, baseline = current.compared
         versions = {candidate: current.record.release.version, baseline: current.record.plan.previous}
         labels = {track: labels_of(current.spec, track, versions[track]) for track in versions if track}
@@ -120,22 +127,24 @@ class Watching:
         scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started),
                       shown=CANARY if baseline else "new version")
         looks = (current.spec.get("health") or {}).get("interval") if not self.analysis else None
-        return _bake(self.metrics, ports, {**self.analysis, **more}, wait, scope, step.interval or (duration(looks) if looks else None))
+        started, now = more.pop("started", None), self._context.clock.time()
+        self._measuring.begin(self.metrics, [track for track in (candidate, baseline) if track], lambda track: Window(track, now, now, labels[track]))
+        return _bake(self.metrics, ports, {**self.analysis, **more}, wait, scope, step.interval or (duration(looks) if looks else None), started)
 
     def tell(self, result: BakeResult) -> None:
         """Write the verdict to the journal."""
-        self._current.event("verdict", step=self._current.index, phase=result.phase.value, reason=result.reason)
+        self.current.event("verdict", step=self.current.index, phase=result.phase.value, reason=result.reason)
 
     def _look(self, look: Look) -> None:
         unit = next((unit_of(metric) for metric in self.metrics if metric.name == look.metric), "")
-        self._current.event("look", step=self._current.index, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline,
+        self.current.event("look", step=self.current.index, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline,
                             threshold=look.threshold, n=look.n, reason=look.reason, unit=unit, **bounds(look))
         self._lines.look(look, unit)
 
 
 def _bake(metrics: list[Metric], ports: Ports, analysis: Mapping[str, Any], wait: Optional[float], scope: Scope,
-          interval: Optional[float] = None) -> BakeResult:
-    return bake(tuple(metrics), ports, duration=wait, interval=interval or duration(analysis.get("interval", "10s")), scope=scope,
+          interval: Optional[float] = None, started: Optional[float] = None) -> BakeResult:
+    return bake(tuple(metrics), ports, duration=wait, interval=interval or duration(analysis.get("interval", "10s")), started=started, scope=scope,
                 error_hold=duration(analysis.get("error_hold", "10m")), on_inconclusive=analysis.get("on_inconclusive", "pause"))
 
 
@@ -156,7 +165,7 @@ UNITS = {"error_rate": "share", "success_rate": "share", "latency": "ms", "laten
 
 def unit_of(metric: Metric) -> str:
     """What the values of a metric are. A judge of counts weighs shares."""
-    counted = metric.judge in JUDGES and JUDGES[metric.judge].KIND == COUNTS and metric.judge_options.get("of", "share") == "share"
+    counted = metric.judge == TRIAL or metric.judge in JUDGES and JUDGES[metric.judge].KIND == COUNTS and metric.judge_options.get("of", "share") == "share"
     return "share" if counted else UNITS.get(metric.builtin, "")
 
 

@@ -54,6 +54,8 @@ def carry_out(current: Run, context: Context, how: str = "auto") -> dict[str, An
         wait = how if how != "auto" else current.spec.get("wait", "auto")
         context.say(f"{current.label}: waits for a decision" + (f" until {found.expires}" if found.expires else "")
                     + (f"; {deciders.hints}" if deciders.hints else ""))
+        if current.record.trial is not None and current.record.verdicts:
+            context.say(f"{current.label}: {current.record.verdicts[-1].get('reason', '')}")
         inline = wait == "inline" or (wait == "auto" and context.ask is not None)
         look = _looking(current, spec, deciders, inline=inline)
         if inline and _serves(current):

@@ -15,18 +15,18 @@ from ...clients import kube_access
 from ...clients.version import over_http
 from ...core.codec import encode
 from ...core.diff import changes
-from ...core.errors import ConfigError, Unavailable
+from ...core.errors import ConfigError, Conflict, Unavailable
 from ...core.foresight import check_shares
 from ...core.lease import Marking
 from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes, Track
 from ...core.options import Option, Options
 from ...core.plan import TRAFFIC, Plan, describe, routes_at
-from ...core.ports import Rehearsing, Remembering, StateStore, TrafficRouter, Wary
+from ...core.ports import Assigning, Rehearsing, Remembering, StateStore, TrafficRouter, Wary
 from ...core.record import Record
 from ...core.strategies.compile import IN_PLACE, compile_plan
 from ...core.units import show_percent
-from .. import build, plan_text, release_file
+from .. import build, plan_text, release_file, trial_plan
 from ..catalog import ROUTERS, STORES, WORKLOADS
 from ..context import Context
 from ..deciders import Deciders
@@ -40,7 +40,8 @@ OPTIONS: Options = {
     "groups": Option("dict", "Hosts per inventory group. Default: the inventory.", open=True),
     "addresses": Option("dict", "Address per host. Default: from the inventory.", open=True),
     "purpose": Option("str", "What the plan is for.", default="rollout", choices=("rollout", "rollback", "resume", "status")),
-    "asked": Option("str", "Which playbook was started: decides what counts as success.", default="rollout", choices=("rollout", "abort", "rollback")),
+    "asked": Option("str", "Which playbook was started: decides what counts as success.", default="rollout", choices=("rollout", "abort", "rollback", "watch")),
+    "watched": Option("str", "What was watched when it was decided to go back. Where another release came meanwhile nothing is done.", default=""),
     "arguments": Option("list", "Arguments for the commands that are shown. Default: inventories, C(-e @file)s and the like, as this run was given them.",
                         elements="str"),
     "left_out": Option("list", "Names of variables that those arguments do not set. Default: those given as C(-e name=value).", elements="str"),
@@ -68,6 +69,8 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if params["purpose"] in ("rollout", "rollback"):  # what is under way is gone on with, or taken back, as far as that goes
         kube_access.check(_permitted(spec, store))
     record = stored_record(store)
+    if params.get("watched") and last_state(record) != params["watched"]:
+        raise Conflict("another release came since this one was watched, so nothing is taken back", where=spec["name"], do="Look with the status playbook.")
     spec = build.zoned(spec, params.get("groups") or {})
     hosts, by_hosts = _hosts(spec, params.get("groups") or {})
     if recorded:
@@ -98,6 +101,9 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     # To go back nobody is asked but the load balancer: metrics that are down with everything else must not be in the way.
     if params["probe"] and params["asked"] == "rollout" and not (record is not None and record.running and record.back):
         asked = _asked(release, metrics, plan, router, context, begun=record is not None and record.running)
+        if not (record is not None and record.running):
+            asked += trial_plan.notes(release, plan, context.clock)
+        _assignable(plan, router)
         _rehearsed(plan, router)
     release["plan"] = encode(plan)
     release["highest_fence"] = router.highest_fence() if isinstance(router, Marking) else 0
@@ -220,6 +226,17 @@ def _asked(spec: Mapping[str, Any], metrics: list[Metric], plan: Plan, router: O
     preflight = Preflight(spec, metrics, plan, context.clock)
     preflight.reach()
     return [] if begun else [*preflight.questions(), *preflight.evidence(router)]
+
+
+def _assignable(plan: Plan, router: Optional[TrafficRouter]) -> None:
+    """Raise ConfigError for users whom this very router cannot send where the plan says."""
+    if not isinstance(router, Assigning):
+        return
+    for index, step in enumerate(plan.steps):
+        if step.match is not None or step.assignment is not None:
+            why = router.unassignable(routes_at(plan, index + 1))
+            if why:
+                raise ConfigError(f"{step.name}: {why}", where="rollout_router")
 
 
 def _rehearsed(plan: Plan, router: Optional[TrafficRouter]) -> None:

@@ -21,7 +21,7 @@ from ..following import QUIET, what_next
 from ..holding import held
 from ..run import RELEASE_OPTION, CarryOut, Run, seen
 from ..status import status
-from . import analysis, gate, health, traffic, workload
+from . import experiment, gate, health, traffic, workload
 
 OPTIONS: Options = {
     **RELEASE_OPTION,
@@ -79,7 +79,7 @@ def following(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 CARRIED_OUT_BY: Mapping[Kind, CarryOut] = {
     **dict.fromkeys(TRAFFIC, traffic.carry_out), **dict.fromkeys(WORKLOAD, workload.carry_out),
-    Kind.HEALTH: health.carry_out, Kind.BAKE: analysis.carry_out, Kind.GATE: gate.carry_out,
+    Kind.HEALTH: health.carry_out, Kind.BAKE: experiment.carry_out_bake, Kind.GATE: gate.carry_out,
 }
 """What does each kind of step. Hooks are the user's tasks, and to promote is to write it down."""
 

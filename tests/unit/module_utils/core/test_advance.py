@@ -16,7 +16,9 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.record i
 from ansible_collections.progressive.delivery.tests.unit.module_utils.core.plans import bounded, brief, briefs, compiled, weights
 
 NOW = "2026-01-01T00:00:00.000Z"
-TURNS = {Result.FAILED: Outcome.ROLLED_BACK, Result.ABORTED: Outcome.ABORTED, Result.SUPERSEDED: Outcome.SUPERSEDED}
+TURNS = {
+    Result.FAILED: Outcome.ROLLED_BACK, Result.ABORTED: Outcome.ABORTED, Result.SUPERSEDED: Outcome.SUPERSEDED, Result.KEPT: Outcome.KEPT,
+}
 STOPS = (Result.PAUSED, Result.INTERRUPTED, Result.HELD)
 
 

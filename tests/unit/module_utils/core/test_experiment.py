@@ -192,7 +192,7 @@ def test_a_verdict_agrees_with_its_own_interval_and_is_final_when_the_time_is_ov
     if seconds >= 100:
         assert found.says.final
     elif found.says is Says.NO_DIFFERENCE:
-        assert -0.01 < found.effect.low and found.effect.high < 0.01
+        assert found.effect.low > -0.01 and found.effect.high < 0.01
 
 
 MUCH = Counts(1200, 10_000, 1000, 10_000, 60.0)

@@ -48,7 +48,7 @@ def test_what_was_given_as_a_value_is_named_where_it_is_needed() -> None:
 
 
 @pytest.mark.parametrize("asked, good", [
-    ("rollout", {Outcome.PROMOTED, Outcome.UNCHANGED, Outcome.PAUSED}), ("abort", {Outcome.ABORTED, Outcome.UNCHANGED}),
+    ("rollout", {Outcome.PROMOTED, Outcome.UNCHANGED, Outcome.PAUSED, Outcome.KEPT}), ("abort", {Outcome.ABORTED, Outcome.UNCHANGED}),
     ("rollback", {Outcome.ROLLED_BACK, Outcome.UNCHANGED}),
 ])
 def test_a_playbook_succeeds_with_what_its_name_says(asked: str, good: set[Outcome]) -> None:

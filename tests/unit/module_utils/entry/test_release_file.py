@@ -415,13 +415,13 @@ def test_junk_in_many_places_is_refused_or_fits(values, junk_steps):
 
 @pytest.mark.parametrize("change", [
     {"rollout_router": {"memorie": {}}}, {"rollout_router": {}}, {"rollout_store": {"memori": {}}}, {"rollout_workload": {"memorie": {}}},
-    {"rollout_analysis": {"provider": {"memry": {}}, "metrics": [METRIC]}}, {"rollout_strategy": "ab_tst"},
+    {"rollout_analysis": {"provider": {"memry": {}}, "metrics": [METRIC]}},
 ])
-def test_what_is_for_tests_or_not_finished_is_offered_to_nobody(change):
+def test_what_is_for_tests_is_offered_to_nobody(change):
     with pytest.raises(ConfigError) as refused:
         read({**GOOD, **change})
     offered = str(refused.value).lower().partition("nown: ")[2]
-    assert offered and "memory" not in offered and "ab_test" not in offered and "Did you mean" not in str(refused.value)
+    assert offered and "memory" not in offered and "Did you mean" not in str(refused.value)
 
 
 def test_what_is_not_offered_works_all_the_same():
