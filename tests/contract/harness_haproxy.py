@@ -12,11 +12,15 @@ import threading
 from collections.abc import Iterator
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.haproxy import HaproxyClient
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.haproxy_split import layout
 from ansible_collections.progressive.delivery.plugins.module_utils.core.fleet import Fleet
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import TrafficRouter
-from ansible_collections.progressive.delivery.plugins.module_utils.routers.haproxy import HaproxyRouter
+from ansible_collections.progressive.delivery.plugins.module_utils.routers.haproxy import HaproxyRouter, HaproxySplitRouter
 from ansible_collections.progressive.delivery.tests.contract.harness_memory import TRACKS
 from ansible_collections.progressive.delivery.tests.integration import haproxy_rig as rig
+
+EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "pool" / "haproxy-split.cfg"
 
 
 class Recorder(HaproxyClient):
@@ -86,6 +90,82 @@ class HaproxyHarness:
 class HaproxyTcpHarness(HaproxyHarness):
     def endpoint(self, plane: rig.Haproxy) -> str:
         return f"127.0.0.1:{plane.admin}"
+
+
+class HaproxySplitHarness(HaproxyHarness):
+    """Two backends behind the example's lines of configuration."""
+
+    LACKS = frozenset({Capability.MEMBERS, Capability.DRAIN, Capability.CUT, Capability.MIRROR})
+    KEY = ("cookie", "user_id")
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.sent: list[str] = []
+        self.farm = rig.Farm()
+        self.planes = []
+        for index in range(self.count):
+            path = folder / f"lb{index}" / "split.map"
+            path.parent.mkdir()
+            path.write_text("# by hand\nshop 0:shop_canary:shop_stable\nother x\n", encoding="utf-8")
+            self.planes.append(rig.Haproxy(path.parent, split_config(self.farm, str(path), self.KEY)))
+
+    def one(self, plane: rig.Haproxy, client: HaproxyClient) -> HaproxySplitRouter:
+        made = layout("shop", {"stable": "shop_stable", "canary": "shop_canary"}, ":".join(self.KEY), ["header:user-tier", "header:user-type"])
+        return HaproxySplitRouter(client, str(plane.folder / "split.map"), made, TRACKS)
+
+    def router(self) -> TrafficRouter:
+        routers = {f"lb{index}": self.one(plane, Recorder(plane.socket, self.sent)) for index, plane in enumerate(self.planes)}
+        return Fleet(routers) if self.count > 1 else routers["lb0"]
+
+    def dead(self) -> TrafficRouter:
+        return self.one(self.planes[0], HaproxyClient(f"127.0.0.1:{rig.free_port()}", timeout=1))
+
+    @contextlib.contextmanager
+    def totals(self) -> Iterator[list[float]]:
+        """The sum is 100 by construction; what a poller can see is that the entry is whole at all times."""
+        seen: list[float] = []
+        ended = threading.Event()
+
+        def poll() -> None:
+            router = self.one(self.planes[0], HaproxyClient(self.planes[0].socket))
+            while True:
+                seen.append(float(sum(router.read().weights.values())))
+                if ended.is_set():
+                    return
+
+        poller = threading.Thread(target=poll, daemon=True)
+        poller.start()
+        try:
+            yield seen
+        finally:
+            ended.set()
+            poller.join(10)
+
+
+class HaproxySplitFleetHarness(HaproxySplitHarness):
+    """Two HAProxy processes, which know nothing of each other, as one router."""
+
+    count = 2
+
+
+FETCH = {"cookie": "req.cook", "header": "req.fhdr", "query": "url_param"}
+
+
+def split_config(farm: rig.Farm, path: str, key: tuple[str, str]) -> str:
+    """The example as it stands, with this map, this port, this key, and two backends of the farm's servers."""
+    text = EXAMPLE.read_text(encoding="utf-8").replace("/etc/haproxy/split.map", path).replace("bind :80", "bind 127.0.0.1:{port}")
+    text = text.replace("req.cook(user_id)", f"{FETCH[key[0]]}({key[1]})")
+    for track, hosts in TRACKS.items():
+        servers = "".join(f"  server {host} 127.0.0.1:{(farm.servers.get(host) or farm.add(host)).port}\n" for host in hosts)
+        text += f"\nbackend shop_{track}\n{servers}"
+    return text
+
+
+class HaproxySplitHeaderHarness(HaproxySplitHarness):
+    KEY = ("header", "x-user")
+
+
+class HaproxySplitQueryHarness(HaproxySplitHarness):
+    KEY = ("query", "user")
 
 
 class HaproxyFleetHarness(HaproxyHarness):

@@ -15,7 +15,13 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.model im
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Cutting
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import difference, drained, settle
 from ansible_collections.progressive.delivery.tests.contract.harness_envoy import EnvoyFleetHarness, EnvoyHarness, EnvoyStaticHarness
-from ansible_collections.progressive.delivery.tests.contract.harness_haproxy import HaproxyFleetHarness, HaproxyHarness, HaproxyTcpHarness
+from ansible_collections.progressive.delivery.tests.contract.harness_haproxy import (
+    HaproxyFleetHarness,
+    HaproxyHarness,
+    HaproxySplitFleetHarness,
+    HaproxySplitHarness,
+    HaproxyTcpHarness,
+)
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import GatewayApiHarness, ReplicaRatioHarness, ServiceHarness
 from ansible_collections.progressive.delivery.tests.contract.harness_memory import TRACKS, MemoryHarness
 
@@ -24,6 +30,8 @@ HARNESSES = {
     "haproxy-socket": HaproxyHarness,
     "haproxy-tcp": HaproxyTcpHarness,
     "haproxy-fleet": HaproxyFleetHarness,
+    "haproxy-split": HaproxySplitHarness,
+    "haproxy-split-fleet": HaproxySplitFleetHarness,
     "envoy": EnvoyHarness,
     "envoy-static": EnvoyStaticHarness,
     "envoy-fleet": EnvoyFleetHarness,

@@ -75,7 +75,7 @@ def _whole(read: Callable[..., Answer]) -> Callable[..., Answer]:
     def checked(self: EnvoyAdmin, *arguments: Any, **options: Any) -> Answer:
         try:
             return read(self, *arguments, **options)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise Unavailable(f"an answer of its admin interface has not the shape of Envoy's ({error})", where=f"envoy {self.name}") from None
 
     return checked
@@ -116,6 +116,12 @@ class EnvoyAdmin:
         if not stamps or not stamps[0]:
             raise Unavailable("/config_dump does not say when it started", where=f"envoy {self.name}")
         return stamps[0]
+
+    @_whole
+    def release(self) -> tuple[int, ...]:
+        """Its version, such as (1, 40, 0)."""
+        said = str(self.get_json("/server_info")["version"])
+        return tuple(int(part) for part in said.split("/")[1].split("-")[0].split("."))
 
     @_whole
     def bound_to(self) -> str:

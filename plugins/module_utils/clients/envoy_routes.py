@@ -20,9 +20,10 @@ from typing import Any
 
 from ..core.codec import decode, encode
 from ..core.errors import ConfigError, Unsupported
-from ..core.model import STABLE, Condition, MatchRoute, Mirror, Routes
+from ..core.model import STABLE, Assignment, Condition, MatchRoute, Mirror, Routes
 from ..core.options import NAME
 from ..core.parts import cookie, divide, no_source, pattern
+from ..core.sticky import split_point
 from ..core.units import show_percent
 
 Document = dict[str, Any]
@@ -78,7 +79,11 @@ def edit(document: Document, want: Routes, layout: Layout) -> Document:
     wanted = parts(rule, want, layout)
     _set_weights(route, wanted)
     ours = [each for match in want.matches for each in match_routes(route, match, layout)]
+    if want.assignment is not None:
+        ours.extend(assignment_routes(route, want.assignment, layout))
     if want.mirror is not None and want.mirror.percentage > 0:
+        if want.assignment is not None:
+            raise Unsupported("a mirror beside a split of users would take their requests", where=rule.where, do="Mirror first, and begin the test afterwards.")
         ours.append(mirror_route(route, want.mirror, layout))
     kept = [each for each in rule.routes if not _is_ours(each, layout)]
     position = next(index for index, each in enumerate(kept) if each is route)
@@ -95,17 +100,20 @@ def read(document: Document, layout: Layout) -> Routes:
         raise ConfigError("the weights of its clusters sum to 0", where=rule.where, do="Give the stable cluster all of it.")
     weights = {names.get(_name(entry), _name(entry)): Fraction(100 * _weight(entry), total) for entry in rule.entries}
     present = [route for route in rule.routes if _is_ours(route, layout)]
-    matches, mirror = [], None
+    matches, mirror, assignment = [], None, None
     for route in present:
         mark = _mark(route)
         if "match" in mark:
             match = decode(MatchRoute, mark["match"], rule.where)
             if all(each in present for each in match_routes(rule.route, match, layout)):
                 matches.append(match)
+        elif "assignment" in mark:
+            users = decode(Assignment, mark["assignment"], rule.where)
+            assignment = users if all(each in present for each in assignment_routes(rule.route, users, layout)) else None
         elif "mirror" in mark:
             found = decode(Mirror, mark["mirror"], rule.where)
             mirror = found if found.track in layout.mirrors and mirror_route(rule.route, found, layout) == route else None
-    return Routes(weights, matches=tuple(matches), mirror=mirror)
+    return Routes(weights, matches=tuple(matches), mirror=mirror, assignment=assignment)
 
 
 def in_force(document: Document, config: Mapping[str, Any], layout: Layout) -> str:
@@ -181,6 +189,48 @@ def match_routes(rule: Document, match: MatchRoute, layout: Layout) -> list[Docu
         _set_weights(route, {cluster: BASE if track == match.track else 0 for track, cluster in layout.clusters.items()}, others=0)
         routes.append(route)
     return routes
+
+
+def assignment_routes(rule: Document, users: Assignment, layout: Layout) -> list[Document]:
+    """The rule once more for requests that carry a key, split by its hash as :mod:`..core.sticky` does; and, unless those are left to chance, one for
+    the others.
+
+    Envoy takes XXH64 of what its hash policy names, modulo the sum of the weights, and walks the clusters in their order: so the first of them has
+    the lowest buckets, and keeps them as it grows.
+    """
+    for track in (users.track, *filter(None, [users.others])):
+        if track not in layout.clusters:
+            raise ConfigError(f"users shall go to the unknown track {track!r}", do=f"Known: {', '.join(sorted(layout.clusters))}.")
+    header, carries, key = _key(users)
+    split = _own_copy(rule, "users", {"owner": layout.owner, "assignment": encode(users)})
+    split["match"].setdefault("headers", []).append(_header(header, {"safe_regex": {"regex": carries}}))
+    action = _get(split, "route", {})
+    clusters = _get(action, "weighted_clusters", {})
+    total = sum(_weight(entry) for entry in _entries(split))
+    for entry in _entries(split):
+        entry["weight"] = split_point(Fraction(100 * _weight(entry), total))
+    _entries(split).sort(key=lambda entry: _name(entry) != layout.clusters[users.track])
+    for name in ("total_weight", "header_name"):
+        clusters.pop(_spelled(clusters, name), None)
+    clusters[_spelled(clusters, "use_hash_policy")] = True
+    policy = {"header": {"header_name": header, "regex_rewrite": {"pattern": {"regex": f"^{key}$"}, "substitution": rf"{users.salt}:\1"}}, "terminal": True}
+    field = _spelled(action, "hash_policy")
+    action[field] = [policy, *action.get(field, [])]
+    if not users.others:
+        return [split]
+    others = _own_copy(rule, "others", {"owner": layout.owner})
+    _set_weights(others, {cluster: BASE if track == users.others else 0 for track, cluster in layout.clusters.items()}, others=0)
+    return [split, others]
+
+
+def _key(users: Assignment) -> tuple[str, str, str]:
+    """The header that the key stands in, a regular expression for one that has it, and one whose group is the key. The first of a name counts."""
+    name = re.escape(users.name)
+    if users.source == "header":
+        return users.name, ".+", "(.+)"
+    if users.source == "cookie":
+        return "cookie", rf"(?:.*;\s*)?{name}=[^;]+.*", rf"(?:.*?;\s*)??{name}=([^;]+).*"
+    return ":path", rf"[^?]*\?(?:.*&)?{name}=[^&#]+.*", rf"[^?]*\?(?:.*?&)??{name}=([^&#]+).*"
 
 
 def mirror_route(rule: Document, mirror: Mirror, layout: Layout) -> Document:

@@ -34,6 +34,11 @@ def edit(text: str, key: str, value: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def without(text: str, key: str) -> str:
+    """A map file without ``key``; comments, order and all other lines stay."""
+    return "".join(line for line in text.splitlines(keepends=True) if line.split(None, 1)[:1] != [key])
+
+
 def read(path: str) -> str:
     """The text of ``path``. Raises Unavailable."""
     try:

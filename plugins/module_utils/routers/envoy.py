@@ -24,6 +24,9 @@ from ..core.options import Option
 from ..core.ports import TrafficRouter
 from ..core.units import duration
 
+STICKY_SINCE = (1, 36)
+"""The first Envoy whose weighted clusters know use_hash_policy."""
+
 
 class EnvoyRouter:
     """One Envoy. ``addresses``: member to ``host:port``, needed to move members and to show them by name."""
@@ -151,6 +154,16 @@ class EnvoyRouter:
         edited = envoy_routes.unowned(document, self.layout)
         if edited != document:
             self.rds.write(edited)
+
+    def unassignable(self, want: Routes) -> str:
+        """A split of users needs an Envoy that can choose between clusters by its hash policies."""
+        if want.assignment is None:
+            return ""
+        release = self.admin.release()
+        if release >= STICKY_SINCE:
+            return ""
+        told = ".".join(map(str, release))
+        return f"envoy {self.admin.name} is version {told}, and splits users by a hash from {'.'.join(map(str, STICKY_SINCE))} on"
 
     def warnings(self) -> list[str]:
         """An admin interface that strangers can reach."""

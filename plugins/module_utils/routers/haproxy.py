@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HAProxy as a router of pools, over its stats socket: by server weights in one backend, or by a map entry that names the backend.
+"""HAProxy as a router of pools, over its stats socket: by server weights in one backend, by a map entry that names the backend,
+or by one that splits users or requests between two backends.
 
 Source: HAProxy management guide, section 9.3 (`set weight`, `set server`, `set map`, `show servers state`, `show stat`).
 """
@@ -10,11 +11,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, ClassVar, Optional
 
 from ..clients import haproxy_files as files
 from ..clients import haproxy_pool as pool
+from ..clients import haproxy_split as split
 from ..clients.haproxy import (
     FAILED,
     MAX_WEIGHT,
@@ -38,6 +41,7 @@ from ..core.model import FULL, Capability, Member, MemberView, Observation, Rout
 from ..core.options import Option, Options
 from ..core.ports import TrafficRouter
 from ..core.shares import REACHED, shares
+from ..core.sticky import PARTS
 from ..core.units import duration, show_percent
 
 MAP = {
@@ -47,12 +51,19 @@ MAP = {
     "persist": Option("bool", "Write the entry into the map file too, so that it outlives a reload. Only with a socket on the same host.", default=True),
 }
 
+SPLIT = {
+    **MAP,
+    "users": Option("str", "Where the configuration finds the key that it hashes: header:NAME, cookie:NAME or query:NAME. For A/B tests with a hash."),
+    "rules": Option("list", "What the configuration looks up rules by, in its order, each header:NAME, cookie:NAME or query:NAME.", elements="str"),
+}
+
 OPTIONS = {
     "endpoints": Option(
         "list", "The stats sockets (level admin) of all load balancers that serve these users, each a path or host:port.", required=True, elements="str"
     ),
-    "backend": Option("name", "The backend whose servers are the members of the tracks. Either this or C(map)."),
-    "map": Option("dict", "Switch between whole backends by a map entry, as use_backend with the map converter does. Either this or C(backend).", options=MAP),
+    "backend": Option("name", "The backend whose servers are the members of the tracks. Either this, C(map) or C(split)."),
+    "map": Option("dict", "Switch between whole backends by a map entry, as use_backend with the map converter does.", options=MAP),
+    "split": Option("dict", "Split users or requests between two backends by a map entry that the configuration computes with.", options=SPLIT),
     "server_names": Option("dict", "Names of servers in HAProxy by host, where they differ from the host's.", open=True),
     "min_up": Option("int", "Servers that stay in service on each load balancer at all times.", default=1, minimum=1),
     "state_file": Option("path", "File for HAProxy's server state, written after each change, for load-server-state-from-file to read after a reload."),
@@ -65,8 +76,8 @@ def from_options(options: Mapping[str, Any], tracks: pool.Tracks) -> TrafficRout
     endpoints: list[str] = options["endpoints"]
     if not endpoints or len(set(endpoints)) != len(endpoints):
         raise ConfigError("give at least one stats socket, and each once", where="haproxy.endpoints")
-    if ("backend" in options) == ("map" in options):
-        raise ConfigError("exactly one of backend and map is wanted", where="haproxy")
+    if sum(way in options for way in ("backend", "map", "split")) != 1:
+        raise ConfigError("exactly one of backend, map and split is wanted", where="haproxy")
     routers = {endpoint: _one(HaproxyClient(endpoint, duration(options.get("timeout", "5s"))), options, tracks) for endpoint in endpoints}
     return routers[endpoints[0]] if len(routers) == 1 else Fleet(routers)
 
@@ -78,6 +89,11 @@ def _one(client: HaproxyClient, options: Mapping[str, Any], tracks: pool.Tracks)
         given = options["map"]
         backends = {str(track): str(backend) for track, backend in given["backends"].items()}
         return HaproxyMapRouter(client, given["path"], given["key"], backends, tracks, names, min_up=min_up, persist=given.get("persist", True))
+    if "split" in options:
+        given = options["split"]
+        backends = {str(track): str(backend) for track, backend in given["backends"].items()}
+        layout = split.layout(given["key"], backends, given.get("users") or "", given.get("rules") or ())
+        return HaproxySplitRouter(client, given["path"], layout, tracks, names, min_up=min_up, persist=given.get("persist", True))
     return HaproxyRouter(client, options["backend"], tracks, names, min_up=min_up, state_file=options.get("state_file"))
 
 
@@ -89,7 +105,7 @@ class HaproxyRouter:
 
     capabilities: frozenset[Capability] = frozenset({Capability.WEIGHT, Capability.MEMBERS, Capability.DRAIN, Capability.CUT, Capability.MEASURE})
     resolution: int = MAX_WEIGHT
-    SUMMARY: ClassVar[str] = "HAProxy by its stats socket: server weights in a backend, or a map that chooses between backends."
+    SUMMARY: ClassVar[str] = "HAProxy by its stats socket: server weights in a backend, or a map that chooses or splits between backends."
     OPTIONS: ClassVar[Options] = OPTIONS
     from_options = staticmethod(from_options)
 
@@ -311,10 +327,9 @@ class HaproxyMapRouter:
             files.replace(self._path, files.edit(files.read(self._path), self._key, backend))
 
     def observe(self, want: Routes) -> Observation:
-        track = self._wanted(want)
+        self._wanted(want)
         commands = [command for backend in self._backends.values() for command in (f"show servers state {backend}", stat_command(backend))]
         info, entries, *answers = self._client.ask(["show info", f"show map {self._path}", *commands])
-        live = parse_map(entries, self._client.endpoint).get(self._key, "nothing")
         requests: dict[str, int] = {}
         failed: dict[str, int] = {}
         views: dict[str, list[MemberView]] = {}
@@ -327,10 +342,10 @@ class HaproxyMapRouter:
                 server = self._names.get(host, host)
                 if server in servers:
                     views.setdefault(host, []).append(_view(servers[server], rows.get(server, {})))
-        applied = live == self._backends[track]
+        why = self._unlike(want, parse_map(entries, self._client.endpoint))
         return Observation(
-            applied=applied,
-            why="" if applied else f"{self._key} is {live}, not {self._backends[track]}",
+            applied=not why,
+            why=why,
             requests=requests,
             failed=failed,
             members={host: merge(seen) for host, seen in views.items()},
@@ -370,9 +385,95 @@ class HaproxyMapRouter:
                     raise Unsupported(f"a map moves whole backends, not {member.name}", where=self._where)
         return next(track for track, weight in want.weights.items() if weight)
 
+    def _unlike(self, want: Routes, entries: Mapping[str, str]) -> str:
+        """What the map says instead; empty when it is as wanted."""
+        live, backend = entries.get(self._key, "nothing"), self._backends[self._wanted(want)]
+        return "" if live == backend else f"{self._key} is {live}, not {backend}"
+
     def _filed(self) -> Optional[str]:
         """What the map file says; None where it is not kept."""
         return files.entries(files.read(self._path)).get(self._key, "") if self._persist else None
+
+
+class HaproxySplitRouter(HaproxyMapRouter):
+    """Two backends, and a map entry with the point between them: lines of the configuration compute which side a user, or a request, is on."""
+
+    resolution: int = PARTS
+
+    def __init__(
+        self, client: HaproxyClient, path: str, layout: split.Layout, tracks: pool.Tracks, server_names: Optional[Mapping[str, str]] = None,
+        min_up: int = 1, persist: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(client, path, layout.key, layout.backends, tracks, server_names, min_up, persist)
+        self._layout = layout
+        sticky = {Capability.STICKY} if layout.users else set()
+        self.capabilities = frozenset({Capability.WEIGHT, Capability.MEASURE, *sticky, *(Capability(source) for source, _name in layout.looks)})
+
+    def write(self, want: Routes) -> None:
+        """Rules first, then the point between the backends, then the rules that go: each is one command, and nobody is sent to a backend that is down."""
+        self._wanted(want)
+        entries = self._client.map(self._path)
+        now, then = split.ours(entries, self._layout), split.edit(entries, want, self._layout, self._where)
+        if now != then:
+            self._receivers(self._routes(entries), want)
+        if self._persist:
+            files.check_writable(self._path)
+        commands = [f"{'set' if key in now else 'add'} map {self._path} {key} {then[key]}" for key in sorted(then, reverse=True) if now.get(key) != then[key]]
+        self._client.change([*commands, *(f"del map {self._path} {key}" for key in now if key not in then)])
+        why = self._unlike(want, self._client.map(self._path)) if now != then else ""
+        if why:
+            raise Unavailable(f"{why} after the change", where=self._where)
+        self._file(then)
+
+    def release(self) -> None:
+        """Take our own rules and the split of users out. Weights stay."""
+        self.write(Routes(self.read().weights))
+
+    def unassignable(self, want: Routes) -> str:
+        """What the configuration does not look at, as the options describe it."""
+        return split.lacking(want, self._layout)
+
+    def _routes(self, entries: Mapping[str, str]) -> Routes:
+        live = split.read(entries, self._layout, self._where)
+        return replace(live, members={track: tuple(Member(host) for host in hosts) for track, hosts in self._tracks.items() if track in self._backends})
+
+    def _wanted(self, want: Routes) -> str:
+        if want.mirror:
+            raise Unsupported("mirror routes cannot be set over HAProxy's stats socket", where=self._where)
+        for track, members in want.members.items():
+            for member in members:
+                if member.ramp != FULL or member.name not in self._tracks.get(track, (member.name,)):
+                    raise Unsupported(f"a split moves whole backends, not {member.name}", where=self._where)
+        why = split.lacking(want, self._layout)
+        if why:
+            raise Unsupported(why, where=self._where)
+        return ""
+
+    def _unlike(self, want: Routes, entries: Mapping[str, str]) -> str:
+        now, then = split.ours(entries, self._layout), split.edit(entries, want, self._layout, self._where)
+        differs = next((key for key in (*then, *now) if now.get(key) != then.get(key)), None)
+        return f"{differs} is {now.get(differs, 'nothing')}, not {then.get(differs, 'nothing')}" if differs else ""
+
+    def _receivers(self, now: Routes, want: Routes) -> None:
+        led = {match.track for match in want.matches} - {match.track for match in now.matches}
+        for track, backend in self._backends.items():
+            if want.weight(track) > now.weight(track) or track in led:
+                serving = sum(server.serving for server in self._client.servers(backend).values())
+                if serving < self._min_up:
+                    what = f"backend {backend} has {serving} servers in service, of at least {self._min_up}"
+                    raise Unavailable(what, where=self._where, do="Wait until their checks pass.")
+
+    def _file(self, entries: Mapping[str, str]) -> None:
+        """Have the map file say the same, so that it outlives a reload."""
+        if not self._persist:
+            return
+        text = files.read(self._path)
+        filed = split.ours(files.entries(text), self._layout)
+        if filed == entries:
+            return
+        for key in (*filed, *entries):
+            text = files.edit(text, key, entries[key]) if key in entries else files.without(text, key)
+        files.replace(self._path, text)
 
 
 def _view(server: Server, row: Mapping[str, str]) -> MemberView:

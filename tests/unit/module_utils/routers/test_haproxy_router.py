@@ -64,8 +64,8 @@ def test_one_endpoint_is_a_router_and_several_are_a_fleet():
 
 
 @pytest.mark.parametrize("options, text", [
-    ({}, "exactly one of backend and map"),
-    ({"backend": "shop", "map": COLOURS}, "exactly one of backend and map"),
+    ({}, "exactly one of backend, map and split"),
+    ({"backend": "shop", "map": COLOURS}, "exactly one of backend, map and split"),
     ({"backend": "shop", "endpoints": []}, "at least one"),
     ({"backend": "shop", "endpoints": ["/a", "/a"]}, "each once"),
     ({"backend": "shop; quit"}, "not a name"),
@@ -73,6 +73,8 @@ def test_one_endpoint_is_a_router_and_several_are_a_fleet():
     ({"backend": "shop", "min_up": 0}, "out of range"),
     ({"backend": "shop", "endpoints": ["10.0.0.1:9999"], "state_file": "/var/lib/haproxy/state"}, "same host"),
     ({"map": {**COLOURS, "key": "a b"}}, "not a map key"),
+    ({"map": COLOURS, "split": COLOURS}, "exactly one of backend, map and split"),
+    ({"split": {**COLOURS, "users": "uid"}}, "Write header:NAME"),
     ({"map": {**COLOURS, "path": "/etc/x;y"}}, "not the path of a map"),
     ({"map": {**COLOURS, "backends": {"stable": "blue"}}}, "at least two backends"),
     ({"map": {**COLOURS, "backends": {"stable": "blue", "canary": "blue"}}}, "at least two backends"),
