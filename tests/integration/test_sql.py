@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
@@ -30,6 +31,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.options 
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics import sql
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.sql import SqlProvider
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
+from ansible_collections.progressive.delivery.tests.contract.verdict_machine import never_passes
 from ansible_collections.progressive.delivery.tests.integration.postgres_rig import PASSWORD, Postgres
 
 LABELS = {"workload": "shop", "namespace": "prod", "version": "2'; DROP TABLE orders; --"}
@@ -130,6 +132,7 @@ def test_what_is_no_number_is_never_good(database: Postgres, query: str) -> None
     with pytest.raises(kind, match=message) as caught:
         ask(database, query, timeout="1s")
     assert PASSWORD not in str(caught.value)
+    never_passes(lambda _metric, _window: ask(database, query, timeout="1s"))
     assert ask(database, "SELECT count(*) FROM orders").samples[0].points[0].value == 200, "nothing was written"
 
 
@@ -150,6 +153,50 @@ def test_a_database_that_cannot_be_asked(database: Postgres, more: dict[str, Any
         with pytest.raises(Unavailable, match=message) as caught:
             attempt()
         assert "wrong" not in str(caught.value) and PASSWORD not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("query", ["SELECT 'NaN'::float", "SELECT 'Infinity'::float8", "SELECT '-Infinity'::numeric", "VALUES (0.0), (0.1)",
+                                   "SELECT 0.0 AS value, 99 AS requests"])  # fmt: skip
+def test_what_is_a_number_and_yet_says_nothing(database: Postgres, query: str) -> None:
+    never_passes(lambda _metric, _window: ask(database, query), min_requests=100 if "requests" in query else 0)
+
+
+def test_a_passing_number_passes(database: Postgres) -> None:
+    """What the tables above are held against."""
+    with pytest.raises(AssertionError, match="successful"):
+        never_passes(lambda _metric, _window: ask(database, "SELECT 0.0 AS value, 100 AS requests"), min_requests=100)
+
+
+def test_a_query_of_a_release_file_may_name_the_ends_of_its_window(database: Postgres) -> None:
+    query = "SELECT avg((NOT bought)::int)::float AS value, count(*) AS requests FROM orders WHERE at BETWEEN ${start} AND ${end}"
+    metric = Metric.from_options({"name": "orders", "query": query, "failure_condition": "result > 0.2", "min_requests": 100}, "m")
+    assert judge(metric, ask(database, metric.query)).phase is Phase.SUCCESSFUL
+
+
+def test_a_connection_string_from_the_environment(database: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_DSN", f"postgresql://reader:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{database.port}/postgres")
+    window = Window("canary", time.time() - 60, time.time() + 60, LABELS)
+    given = SqlProvider.from_options(validate({"dsn_env": "SHOP_DSN"}, SqlProvider.OPTIONS, "sql"), {})
+    given.probe()
+    assert given.query("SELECT count(*) FROM orders WHERE at <= ${end}", window).samples[0].points[0].value == 200
+    other = SqlProvider.from_options(validate({"dsn_env": "SHOP_DSN", "user": "admin"}, SqlProvider.OPTIONS, "sql"), {})
+    assert other.query("SELECT (current_user = 'admin')::int", window).samples[0].points[0].value == 1, "an option wins"
+    for wrong in ("postgresql://reader:hush hush@[::1/x", "host=127.0.0.1 password='hush", f"host=127.0.0.1 port={database.port} user=reader password=hush"):
+        monkeypatch.setenv("SHOP_DSN", wrong)
+        with pytest.raises((ConfigError, Unavailable)) as caught:
+            given.probe()
+        assert "hush" not in str(caught.value) and "SHOP_DSN" in str(caught.value)
+    monkeypatch.delenv("SHOP_DSN")
+    with pytest.raises(ConfigError, match="SHOP_DSN is not set"):
+        SqlProvider.from_options({"dsn_env": "SHOP_DSN"}, {})
+
+
+def test_a_server_that_says_nothing_is_hung_up_on(database: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "GRACE", -599.0)
+    with pytest.raises(Unavailable, match="no word from the server for 1 s"):
+        ask(database, "SELECT pg_sleep(500), 1 AS value", timeout="10m")
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(Unavailable, match="timeout"):  # takes connections, and says never a word
+        provider(database, port=mute.getsockname()[1], timeout="1s").probe()
 
 
 def test_a_server_that_goes_meanwhile_and_comes_back(database: Postgres) -> None:

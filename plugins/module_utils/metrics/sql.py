@@ -10,16 +10,19 @@ requests it was made from, ``time`` the time it is of; all others are labels. A 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Optional
 
 from ..core.errors import ConfigError, MissingDependency, NoData, Unavailable, Unsupported, unknown
-from ..core.metric import PLACEHOLDERS, window_labels
+from ..core.metric import PLACEHOLDERS, TIMES, window_labels
 from ..core.model import Point, Sample, Series, Window
 from ..core.moment import fresh
 from ..core.options import Option, Options
@@ -27,13 +30,18 @@ from ..core.units import duration
 
 LARGEST = 1000
 """Rows. More are a query that lacks its GROUP BY, or its WHERE."""
-KNOWN = tuple(sorted({*PLACEHOLDERS, "end", "start"} - {"query"}))
+GRACE = 2.0
+"""Seconds beyond its own limit after which a server that says nothing at all is hung up on."""
+KNOWN = tuple(sorted({*PLACEHOLDERS, *TIMES} - {"query"}))
 """The names that ``${...}`` may hold. ``start`` and ``end`` are timestamps with a zone, ``window`` is an interval such as 45s, the others are text."""
 _PLACE = re.compile(r"('?)\$\{([^}]*)\}('?)")
 
 
 class SqlProvider:
-    """The MetricProvider port over one database. ``settings``: keyword arguments of psycopg.connect; ``timeout``: seconds that a query may take."""
+    """The MetricProvider port over one database. ``settings``: keyword arguments of psycopg.connect; ``timeout``: seconds that a query may take.
+
+    ``dsn_env``: the environment variable that holds a connection string; ``settings`` win over it.
+    """
 
     SUMMARY: ClassVar[str] = "A number out of a PostgreSQL database."
     OPTIONS: ClassVar[Options] = {
@@ -46,15 +54,19 @@ class SqlProvider:
             "str", "How TLS is used. Default is E(PGSSLMODE), then V(prefer).", choices=("allow", "disable", "prefer", "require", "verify-ca", "verify-full")
         ),
         "ca_path": Option("path", "Certificates of the authorities to trust, for V(sslmode=verify-full)."),
+        "dsn_env": Option(
+            "str", "Name of an environment variable with a connection string, such as C(postgresql://metrics:secret@db/shop). The options here win over it."
+        ),
         "timeout": Option("duration", "Longest wait for a connection, and for the answer of a query.", default="5s"),
         "max_age": Option("duration", "How old the newest row may be, for a query with a column C(time).", default="2m"),
     }
 
-    def __init__(self, settings: Mapping[str, Any], timeout: float, max_age: float = 120.0) -> None:
+    def __init__(self, settings: Mapping[str, Any], timeout: float, max_age: float = 120.0, dsn_env: str = "") -> None:
         self.settings = dict(settings)
+        self.dsn_env = dsn_env
         self.timeout = timeout
         self.max_age = max_age
-        host = settings.get("host") or os.environ.get("PGHOST", "localhost")
+        host = settings.get("host") or dsn_env or os.environ.get("PGHOST", "localhost")
         self._where = f"sql {host}/{settings.get('dbname') or os.environ.get('PGDATABASE', '')}".rstrip("/")
 
     @classmethod
@@ -66,7 +78,12 @@ class SqlProvider:
             if isinstance(value, str) and "\0" in value:
                 raise ConfigError("it holds a zero byte", where=f"sql.{name}")
         timeout = duration(options.get("timeout", "5s"), "sql.timeout")
-        return cls(given, timeout, duration(options.get("max_age", "2m"), "sql.max_age"))
+        if timeout <= 0:
+            raise ConfigError("a timeout of 0 waits for ever", where="sql.timeout")
+        dsn_env = options.get("dsn_env") or ""
+        if dsn_env and not os.environ.get(dsn_env):
+            raise ConfigError(f"the environment variable {dsn_env[:80]} is not set here", where="sql.dsn_env", do="Set it to a connection string.")
+        return cls(given, timeout, duration(options.get("max_age", "2m"), "sql.max_age"), dsn_env)
 
     def probe(self) -> None:
         """Ask for a constant. Raises Unavailable, MissingDependency."""
@@ -136,24 +153,33 @@ class SqlProvider:
     def _asked(self, text: str, bound: Mapping[str, Any]) -> tuple[list[str], list[tuple[Any, ...]], float]:
         """(names of the columns, at most LARGEST + 1 rows, the server's time in seconds since the epoch)."""
         psycopg = driver()
-        seconds = max(1, math.ceil(self.timeout))
+        seconds = max(2, math.ceil(self.timeout))
+        settings = {"application_name": "progressive.delivery", **self.settings, "connect_timeout": seconds}
+        cut = threading.Event()
         try:
-            with psycopg.connect(**{"application_name": "progressive.delivery", **self.settings, "connect_timeout": max(2, seconds)}) as connection:
-                connection.read_only = True
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT set_config('statement_timeout', %s, true), extract(epoch FROM now())::float8", [str(int(self.timeout * 1000))])
-                    now = float(cursor.fetchone()[1])
-                # A cursor of the server's: one SELECT and nothing else, and no more rows than are asked for.
-                with connection.cursor(name="progressive_delivery") as cursor:
-                    cursor.execute(text, bound or None)
-                    rows = cursor.fetchmany(LARGEST + 1)
-                    columns = [column.name for column in cursor.description or ()]
-                connection.rollback()
-                return columns, rows, now
+            dsn = os.environ.get(self.dsn_env, "") if self.dsn_env else ""
+            with psycopg.connect(dsn, **settings) as connection, _hung_up(connection, self.timeout + GRACE, cut):
+                return self._answer(connection, text, bound)
         except psycopg.Error as error:
+            if cut.is_set():
+                silent = f"no word from the server for {self.timeout + GRACE:g} s"
+                raise Unavailable(silent, where=self._where, do="Is it reachable, and is it alive?") from None
             raise self._translated(error, psycopg) from None
         except UnicodeError:
             raise Unavailable("an answer is not text", where=self._where) from None
+
+    def _answer(self, connection: Any, text: str, bound: Mapping[str, Any]) -> tuple[list[str], list[tuple[Any, ...]], float]:
+        connection.read_only = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, true), extract(epoch FROM now())::float8", [str(max(1, int(self.timeout * 1000)))])
+            now = float(cursor.fetchone()[1])
+        # A cursor of the server's: one SELECT and nothing else, and no more rows than are asked for.
+        with connection.cursor(name="progressive_delivery") as cursor:
+            cursor.execute(text, bound or None)
+            rows = cursor.fetchmany(LARGEST + 1)
+            columns = [column.name for column in cursor.description or ()]
+        connection.rollback()
+        return columns, rows, now
 
     def _translated(self, error: Any, psycopg: Any) -> Exception:
         """The database's error as one of ours. Its text names servers, users and columns, never the password."""
@@ -170,6 +196,26 @@ class SqlProvider:
         if isinstance(error, psycopg.ProgrammingError) and not state:
             return ConfigError("the connection's settings are not understood", where=self._where)
         return Unavailable(said, where=self._where)
+
+
+@contextlib.contextmanager
+def _hung_up(connection: Any, seconds: float, cut: threading.Event) -> Iterator[None]:
+    """Shut the connection down after ``seconds``, and say so by ``cut``: the server's own limit does not help where the server hangs or is out of reach."""
+    line = socket.socket(fileno=os.dup(connection.fileno()))
+
+    def shut() -> None:
+        cut.set()
+        with contextlib.suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, shut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        line.close()
 
 
 def prepared(query: str, window: Window) -> tuple[str, dict[str, Any]]:
