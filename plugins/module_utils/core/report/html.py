@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..units import show_percent
+from . import ab_test, metric_chart, timeline, wording
 from . import journal as j
-from . import metric_chart, timeline, wording
 from .style import STYLE
 from .svg import tag, text
 from .tables import details, sections
@@ -67,6 +67,7 @@ def _page(seen: View, room: Room) -> str:
         _header(seen, words, tone),
         "<main>",
         _timeline(seen, room),
+        ab_test.section(seen, max(24, room.points // 5)),
         _metrics(seen, room),
         *sections(seen, room.rows),
         *details(seen, room.rows),

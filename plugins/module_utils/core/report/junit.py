@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
+from ..experiment.options import CONVERSION
 from ..units import iso
+from . import ab_test, wording
 from . import journal as j
-from . import wording
 from .metric_chart import metrics, standing
 from .view import View, view
 
@@ -50,7 +51,9 @@ _COUNTED = (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")
 
 def cases(seen: View) -> list[Case]:
     """The cases of steps, then those of metrics, then that of the outcome where it is needed."""
-    found = _steps(seen) + [_metric(seen, name, looks) for name, looks in metrics(seen).items()]
+    trials = ab_test.results(seen.journal)
+    found = _steps(seen) + [_metric(seen, name, looks) for name, looks in metrics(seen).items() if not (trials and name == CONVERSION)]
+    found += [_trial(trials[-1])] if trials else []
     outcome = seen.outcome
     bad = outcome is not None and seen.standing[1] == wording.BAD
     if outcome is not None and bad and not any(case.result in ("failure", "error") for case in found):
@@ -87,6 +90,13 @@ def _metric(seen: View, name: str, looks: list[j.Look]) -> Case:
     if phase == "successful":
         return Case("metrics", name, seconds)
     return Case("metrics", name, seconds, "skipped", "", f"{phase or 'not judged'}: {reason}")
+
+
+def _trial(last: j.Trial) -> Case:
+    """The A/B test. One that the new variant does not win is no failure; that it was not shipped must be seen all the same."""
+    if last.says == "win":
+        return Case("experiment", CONVERSION, last.seconds)
+    return Case("experiment", CONVERSION, last.seconds, "skipped", "", f"{last.says.replace('_', ' ')}: {last.reason}")
 
 
 def _case(case: Case, release: str) -> str:

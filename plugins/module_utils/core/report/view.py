@@ -16,7 +16,7 @@ from . import journal as j
 
 T = TypeVar("T")
 FINISHED = ("done", "skipped")
-_STATES = {"started": "current", "paused": "current", "done": "done", "failed": "failed", "skipped": "skipped"}
+_STATES = {"started": "current", "paused": "current", "done": "done", "failed": "failed", "skipped": "skipped", "kept": "done"}
 """What a step's last event makes of its row; without one it is still to do."""
 
 

@@ -50,6 +50,8 @@ OPTIONS: Options = {
     **experiment.OPTIONS,
 }
 
+MOST_TOLD = 500
+"""About so many looks of a test are told to the journal, the first and the last among them: the report draws no more."""
 EVERY = 30.0
 """Seconds between two writes of what was seen to the record."""
 ASKED = {"error_rate": "error_rate", "latency": "latency", "latency_mean": "latency_mean"}
@@ -171,6 +173,7 @@ class Trying(analysis.Watching):
         self.judge = TrialJudge(self.design, current.record.trial or Trial(began=now, seen=now), self._heard)
         self.stopped = ""
         self._saved = context.clock.now()
+        self._told: Optional[float] = None
 
     def watch(self) -> BakeResult:
         """Until the test or a guardrail has decided, or the time is over. A run that goes on counts what came meanwhile as well."""
@@ -216,7 +219,10 @@ class Trying(analysis.Watching):
         return now - (now if began is None else began)
 
     def _heard(self, finding: Finding) -> None:
-        self._tell(finding)
+        now = self._context.clock.now()
+        if self._told is None or now - self._told >= self.design.max_duration / MOST_TOLD:
+            self._told = now
+            self._tell(finding)
         if finding.says.final:
             self.stopped = f"the test is decided: {finding.says.value}"
         elif self._context.clock.now() - self._saved >= EVERY:

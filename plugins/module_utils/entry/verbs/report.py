@@ -13,7 +13,7 @@ from typing import Any
 from ...clients.journal import JournalFile
 from ...core.errors import ConfigError, Unavailable
 from ...core.options import Option, Options
-from ...core.report import html, junit, markdown
+from ...core.report import ab_test, html, junit, markdown
 from ...core.report.journal import Journal
 from ..context import Context
 
@@ -33,7 +33,7 @@ WRITERS = {"html": (html.render, "html"), "json": (_as_json, "json"), "junit": (
 
 
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Returns ``files`` by format."""
+    """Returns ``files`` by format; of an A/B test its own report besides, where JSON is wanted."""
     unknown = [name for name in params["formats"] if name not in WRITERS]
     if unknown:
         raise ConfigError(f"unknown format {unknown[0]!r}", where="formats", do=f"Known: {', '.join(sorted(WRITERS))}.")
@@ -49,6 +49,10 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         render, ending = WRITERS[name]
         files[name] = os.path.join(folder, f"{stem}.{ending}")
         changed = _write(files[name], render(journal), context) or changed
+    tested = ab_test.render(journal) if "json" in files else ""
+    if tested:
+        files["ab_test"] = os.path.join(folder, f"{stem}.ab_test_report.json")
+        changed = _write(files["ab_test"], tested, context) or changed
     if "html" in files:
         context.say(f"report: {files['html']}")
     return {"changed": changed, "files": files}

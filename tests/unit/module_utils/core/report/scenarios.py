@@ -238,6 +238,53 @@ def aborted() -> list[dict[str, Any]]:
     return story.end("aborted", 11, "abort asked by ben", stable_after=2.0, requests_failed=0, requests_total=1810)
 
 
+def ab_test(says: str, lift: float, outcome: str, code: int, reason: str) -> list[dict[str, Any]]:
+    """A test of a day, looked at every half an hour; B converts ``lift`` more than A."""
+    steps = [{"index": 0, "name": "50 %", "kind": "weight", "weight": 50}, {"index": 1, "name": "experiment", "kind": "bake", "seconds": 604800},
+             {"index": 2, "name": "100 %", "kind": "weight", "weight": 100}, {"index": 3, "name": "promote", "kind": "promote"}]
+    story = Story(steps=steps, strategy="ab_test")
+    story.deploy()
+    story.start(0, "50 %")
+    story.move(0, 50)
+    story.done(0, "50 %", 2.0)
+    story.start(1, "experiment")
+    for look in range(1, 49):
+        seen, last = 650 * look, look == 48
+        reach, half = 2.4 / seen**0.5, 2.0 / seen**0.5
+        wobble = (story.random.random() - 0.5) * reach / 3
+        share, base = 0.1 + lift + wobble, 0.1
+        told = reason if last else "needs up to 21,000 more visitors"
+        story.add("look", 1800, step=1, metric="conversion", phase="running", value=share, baseline=base, threshold="from 1 points", n=seen, reason=told,
+                  low=share - half, high=share + half, unit="share", confidence=95.0)
+        story.add("trial", 0.1, step=1, says=says if last else "continue", reason=told, seconds=1800.0 * look, conversions=round(seen * share), visitors=seen,
+                  base_conversions=round(seen * base), base_visitors=seen - look, difference=share - base, low=share - base - reach, high=share - base + reach,
+                  confidence=95.0, p=0.004 if last else 1.0, p_split=0.41, part=0.5, mde=0.01, power=0.8, needed=55_758, decision="",
+                  measured={})
+    measured = {"error_rate.canary": 0.0009, "error_rate.stable": 0.0011, "latency.canary": 41.0, "latency.stable": 40.2, "latency_mean.stable": 18.0}
+    final = {**story.events[-1], "decision": "promote" if says == "win" else "keep_stable", "measured": measured}
+    story.add("trial", 0.1, **{name: value for name, value in final.items() if name not in ("at", "kind")})
+    story.add("verdict", 0.1, step=1, metric="conversion", phase="successful" if says == "win" else "inconclusive", reason=f"{says}: {reason}")
+    if says == "win":
+        story.done(1, "experiment", 86400)
+        story.start(2, "100 %")
+        story.move(2, 100)
+        story.done(2, "100 %", 1.9)
+        story.start(3, "promote")
+        story.done(3, "promote", 0.1)
+    else:
+        story.add("step", step=1, name="experiment", status="kept", seconds=86400, reason=f"{says}: {reason}")
+        story.move(None, 0)
+    return story.end(outcome, code, "" if says == "win" else f"{says}: {reason}", requests_failed=0, requests_total=912_000)
+
+
+def won() -> list[dict[str, Any]]:
+    return ab_test("win", 0.02, "promoted", 0, "converts more, by 0.6 to 3.4 points: 12 % against 10 %")
+
+
+def kept() -> list[dict[str, Any]]:
+    return ab_test("lose", -0.02, "kept", 21, "converts less, by 0.6 to 3.4 points: 8 % against 10 %")
+
+
 def first_deploy() -> list[dict[str, Any]]:
     story = Story(steps=[], previous="")
     story.deploy()
@@ -255,6 +302,9 @@ def hostile() -> list[dict[str, Any]]:
     for index in range(3):
         story.add("look", step=0, metric=evil, phase="failed", value=index, baseline=1, threshold=evil, n=3, reason=evil, unit=evil)
     story.add("verdict", step=0, metric=evil, phase="failed", reason=evil)
+    for number in (evil, -1, 5):
+        story.add("trial", step=0, says=evil, reason=evil, conversions=number, visitors=number, base_conversions=7, base_visitors=3, difference=number,
+                  low=number, high=number, confidence=number, part=number, mde=number, measured={evil: number})
     story.add("gate", step=0, name=evil, decision="promoted", who=evil, channel=evil, digest=evil)
     story.add("drain", step=0, members=[evil], in_flight=1, cut=1, seconds=1)
     story.add("deploy", step=0, hosts=[evil], ok=[], failed={evil: evil}, seconds=1)
@@ -277,5 +327,6 @@ def empty() -> list[dict[str, Any]]:
 
 
 SCENARIOS = {story.__name__: story for story in (
-    promoted, rolled_back, going_back, wanted_rollback, failed_rollback, paused, aborted, first_deploy, running, hostile, empty,
+    promoted, rolled_back, going_back, wanted_rollback, failed_rollback, paused, aborted, first_deploy, running, won, kept, hostile,
+    empty,
 )}
