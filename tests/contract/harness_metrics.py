@@ -27,6 +27,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.metrics.comma
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import EnvoyProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.graphite import GraphiteProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.haproxy import HaproxyProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.influxdb import InfluxdbProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.memory import MemoryProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.nginx import NginxProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
@@ -166,6 +167,53 @@ class GraphiteHarness(MetricHarness):
 
     def close(self) -> None:
         self._server.__exit__()
+
+
+class InfluxdbHarness(MetricHarness):
+    """InfluxQL; an answer of 1.x with a column of requests."""
+
+    query = "SELECT sum(errors) / sum(requests) AS share, sum(requests) AS n FROM shop WHERE time > now() - ${window} GROUP BY host"
+    requests = 1000
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._server = ScriptedServer()
+        self._server.__enter__()
+
+    def _made(self, url: str) -> MetricProvider:
+        options = {"url": url, "timeout": "2s", "database": "shop", "count_column": "n"}
+        return InfluxdbProvider.from_options(validate(options, InfluxdbProvider.OPTIONS, "influxdb"), {})
+
+    def provider(self) -> MetricProvider:
+        return self._made(self._server.url)
+
+    def dead(self) -> MetricProvider:
+        return self._made(f"http://127.0.0.1:{free_port()}")
+
+    def tell(self, values: Optional[list[float]]) -> None:
+        columns = ["time", "share", "n"]
+        series = [{"name": "shop", "tags": {"host": str(i)}, "columns": columns, "values": [[0, value, 1000]]} for i, value in enumerate(values or [])]
+        self._server.reply = reply(json.dumps({"results": [{"statement_id": 0, **({"series": series} if series else {})}]}))
+
+    def babble(self) -> None:
+        self._server.reply = reply("<html>please log in</html>", content_type="text/html")
+
+    def close(self) -> None:
+        self._server.__exit__()
+
+
+class FluxHarness(InfluxdbHarness):
+    """Flux; an answer of 2.x."""
+
+    query = 'from(bucket: "shop") |> range(start: -${window}) |> mean()'
+
+    def _made(self, url: str) -> MetricProvider:
+        options = {"url": url, "timeout": "2s", "language": "flux", "org": "shop", "token": "t", "count_column": "n"}
+        return InfluxdbProvider.from_options(validate(options, InfluxdbProvider.OPTIONS, "influxdb"), {})
+
+    def tell(self, values: Optional[list[float]]) -> None:
+        head = ["#datatype,string,long,string,double,long", "#group,false,false,true,false,false", "#default,_result,,,,", ",result,table,host,_value,n"]
+        rows = [f",,{i},{i},{value!r},1000" for i, value in enumerate(values or [])]
+        self._server.reply = reply("".join(f"{line}\r\n" for line in [*head, *rows, ""]), content_type="text/csv; charset=utf-8")
 
 
 class CommandHarness(MetricHarness):
@@ -538,6 +586,8 @@ HARNESSES: dict[str, type[MetricHarness]] = {
     "envoy": EnvoyHarness,
     "graphite": GraphiteHarness,
     "haproxy": HaproxyHarness,
+    "influxdb": InfluxdbHarness,
+    "influxdb_flux": FluxHarness,
     "memory": MemoryHarness,
     "nginx": IngressNginxHarness,
     "nginx-vts": NginxVtsHarness,

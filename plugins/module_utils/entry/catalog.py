@@ -16,6 +16,7 @@ from ..metrics.command import CommandProvider
 from ..metrics.envoy import EnvoyProvider
 from ..metrics.graphite import GraphiteProvider
 from ..metrics.haproxy import HaproxyProvider
+from ..metrics.influxdb import InfluxdbProvider
 from ..metrics.memory import MemoryProvider
 from ..metrics.nginx import NginxProvider
 from ..metrics.prometheus import PrometheusProvider
@@ -51,6 +52,7 @@ PROVIDERS: dict[str, Any] = {
     "envoy": EnvoyProvider,
     "graphite": GraphiteProvider,
     "haproxy": HaproxyProvider,
+    "influxdb": InfluxdbProvider,
     "memory": MemoryProvider,
     "nginx": NginxProvider,
     "prometheus": PrometheusProvider,

@@ -115,7 +115,9 @@ class GraphiteProvider:
         [(name, points)] = series
         total = self._value(points, name, "sum")
         if not math.isfinite(total) or total < 0:
-            raise Unavailable(f"{total:g} requests are no number of requests", where="graphite.count_query")
+            raise Unavailable(f"{total:g} is no number of requests", where="graphite.count_query")
+        if total == 0:
+            raise NoData("made from no requests at all", where="graphite.count_query")
         return int(total + 0.5)
 
     def _ask(self, asked: str, window: Window) -> list[tuple[str, list[_Found]]]:

@@ -30,7 +30,7 @@ from ..core.options import Option, Options
 from ..core.units import duration
 
 TIMES = ("end", "end_ms", "start", "start_ms")
-"""Placeholders that only the URL and the body of this provider know: the window, in seconds and milliseconds since 1970."""
+"""Placeholders of this provider: the window, in seconds and milliseconds since 1970."""
 KNOWN = (*PLACEHOLDERS, *TIMES)
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 
@@ -143,7 +143,7 @@ class WebProvider:
         if window.builtin:
             raise Unsupported("a web metric has no built-in metrics", where="web", do="Write a query: the JSON path of the value.")
         labels = {**window_labels(window), **_times(window)}
-        asked = fill(query, labels, _word, "query")
+        asked = fill(query, labels, _word, "query", KNOWN)
         answer, now = self._document({**labels, "query": asked})
         partial = self._check(answer)
         values = numbers(answer, self._path or asked, self._where)
@@ -162,11 +162,16 @@ class WebProvider:
         return "; ".join(partial)
 
     def _counted(self, answer: Any, values: int) -> list[int | None]:
-        """How many requests each value was made from."""
+        """How many requests each value was made from. A value made from none is no data, whatever its source makes of 0 / 0."""
         if not self._count_path:
             return [None] * values
         counts = _one_each(numbers(answer, self._count_path, "web.count_path"), values, "count", self._where)
-        return [int(count) if math.isfinite(count) else None for count in counts]
+        wrong = [count for count in counts if not math.isfinite(count) or count < 0]
+        if wrong:
+            raise Unavailable(f"{wrong[0]:g} is no number of requests", where="web.count_path")
+        if 0 in counts:
+            raise NoData("made from no requests at all", where="web.count_path")
+        return [int(count + 0.5) for count in counts]
 
     def _dated(self, answer: Any, values: int, now: float) -> list[float]:
         """The time of each value. Raises Stale when one of them is old."""

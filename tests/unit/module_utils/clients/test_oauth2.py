@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.oauth2 import EARLY, UNSAID, ClientCredentials
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.web import CONNECTION, connection, fetch
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import argument_spec, validate
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog import PROVIDERS
@@ -260,11 +260,21 @@ def test_nothing_of_it_is_shown(issuer: Issuer) -> None:
     assert spec["token_url"]["no_log"] is False
 
 
+ASKED: dict[str, tuple[dict[str, Any], str]] = {
+    "influxdb": ({"database": "shop"}, "SELECT v FROM m WHERE time > now() - ${window}"),
+    "nginx": ({"upstreams": {"canary": "shop"}, "counters": "vts"}, ""),
+    "traefik": ({"services": {"canary": "shop@file"}}, ""),
+}
+"""What a provider needs besides its URL before it asks anything, and a query of its language."""
+
+
 @pytest.mark.parametrize("name", sorted(name for name, adapter in PROVIDERS.items() if "url_allow" in adapter.OPTIONS))
 def test_every_provider_over_http_has_it(issuer: Issuer, name: str) -> None:
     """Whatever the answer means to it, the request came with a token."""
-    required = {key: "x" for key, option in PROVIDERS[name].OPTIONS.items() if option.required}
-    provider = PROVIDERS[name].from_options(validate({**required, "url": issuer.resource.url, **issuer.options()}, PROVIDERS[name].OPTIONS, name), {})
-    with pytest.raises(Exception):  # noqa: B017 - the resource speaks no provider's language
-        provider.query("{$.w}", Window("canary", 0.0, 4e9, {"workload": "shop"}))
+    options, query = ASKED.get(name, ({}, "shop"))
+    place = {"url": issuer.resource.url} if "url" in PROVIDERS[name].OPTIONS else {"endpoints": [issuer.resource.url]}
+    given = validate({**place, **options, **issuer.options()}, PROVIDERS[name].OPTIONS, name)
+    provider = PROVIDERS[name].from_options(given, {"canary": ()})
+    with pytest.raises(DeliveryError):
+        provider.query(query, Window("canary", 0.0, 4e9, {"workload": "shop"}, "" if query else "error_rate"))
     assert [request.headers["authorization"] for request in issuer.resource.requests][:1] == ["Bearer t0ken-0"]

@@ -144,7 +144,7 @@ def test_requests_are_counted(server: ScriptedServer) -> None:
 
     assert count(told(series(100, 100.4, None, name="n"))).samples[0].points[0].n == 200
     for wrong, error in (
-        (told(), NoData), (told(series(1, name="a"), series(1, name="b")), Unavailable), (told(series(-5)), Unavailable),
+        (told(), NoData), (told(series(1, name="a"), series(1, name="b")), Unavailable), (told(series(-5)), Unavailable), (told(series(0, 0)), NoData),
         (told(series(None)), NoData), (told(series(5, end=NOW - 600)), Stale), (reply("{}"), Unavailable),
     ):  # fmt: skip
         with pytest.raises(error):

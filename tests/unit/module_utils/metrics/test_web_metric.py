@@ -171,6 +171,12 @@ def test_counts_belong_to_values(server: ScriptedServer) -> None:
         ask(server, document, "{$.v[0]}", count_path="{$.n}")
 
 
+@pytest.mark.parametrize(("n", "error"), [(0, NoData), ("0.0", NoData), (None, NoData), (-1, Unavailable), ("NaN", Unavailable), ("many", Unavailable)])
+def test_counts_that_are_none(server: ScriptedServer, n: Any, error: type[DeliveryError]) -> None:
+    with pytest.raises(error):
+        ask(server, {"v": 0, "n": n}, count_path="{$.n}")
+
+
 def test_a_key_that_stands_twice(server: ScriptedServer) -> None:
     with pytest.raises(Unavailable, match="same key twice"):
         ask(server, '{"v": 5, "v": 0}')
