@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, Fenced, Unavailable, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import Marker, Marking
-from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Member, Mirror, Routes
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Assignment, Capability, Member, Mirror, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Cutting
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import difference, drained, settle
 from ansible_collections.progressive.delivery.tests.contract.harness_envoy import EnvoyFleetHarness, EnvoyHarness, EnvoyStaticHarness
@@ -220,6 +220,15 @@ def test_what_it_cannot_do_is_refused(harness):
         return
     with pytest.raises(Unsupported):
         router.write(Routes(split(0).weights, mirror=Mirror(Fraction(10))))
+    assert harness.writes() == 0
+
+
+def test_users_are_not_split_by_chance_where_a_hash_is_asked_for(harness):
+    router = harness.router()
+    if Capability.STICKY in router.capabilities:
+        return
+    with pytest.raises(Unsupported):
+        router.write(Routes(split(100).weights, assignment=Assignment("cookie", "uid", "shop")))
     assert harness.writes() == 0
 
 

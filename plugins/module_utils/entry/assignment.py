@@ -68,8 +68,6 @@ def assignment(options: Mapping[str, Any], name: str, conditions: Callable[[Mapp
         return {"rules": rules, "assignment": made, "named_only": False}
     key = _key_name(given[kind], kind, f"{where}.{kind}")
     named = tuple(MatchRoute(rule, ((Condition(kind, key, "exact", value),),), VARIANTS[value.lower()]) for rule, value in NAMED.items())
-    if not chance and not options.get("share"):
-        raise ConfigError("nothing would carry variant B", where="rollout_ab_test.share", do="Say what part of the users gets it: more than 0.")
     return {"rules": (*rules, *named), "assignment": None, "named_only": not chance}
 
 

@@ -185,6 +185,9 @@ class GatewayApiRouter:
     def _edited(self, manifest: Manifest, routes: Routes) -> dict[str, Any]:
         if any(routes.members.values()):
             raise Unsupported("an HTTPRoute has no weights of single servers", where=http_route.where(manifest))
+        if routes.assignment is not None:
+            do = "Have your edge or app name the variant in a header, and match that."
+            raise Unsupported("the Gateway API has no hash to split users by", where=http_route.where(manifest), do=do)
         return http_route.edit(manifest, routes, self.layout)
 
     def _unready(self, want: Routes, live: Mapping[str, Manifest]) -> str:

@@ -199,8 +199,9 @@ class HaproxyRouter:
 
     def _wanted(self, want: Routes) -> dict[str, tuple[str, ...]]:
         """The tracks of ``want``, checked without sending anything."""
-        if want.matches or want.mirror:
-            raise Unsupported("match and mirror routes cannot be set over HAProxy's stats socket", where=self._where)
+        if want.matches or want.mirror or want.assignment:
+            do = "Rules, and users split by a hash, are what haproxy.split is for."
+            raise Unsupported("match and mirror routes cannot be set over HAProxy's stats socket", where=self._where, do=do)
         tracks = pool.tracks_of(want, self._tracks, self._names)
         self._check_names(tracks)
         return tracks
@@ -371,8 +372,9 @@ class HaproxyMapRouter:
 
     def _wanted(self, want: Routes) -> str:
         """The track that shall have everything."""
-        if want.matches or want.mirror:
-            raise Unsupported("match and mirror routes cannot be set over HAProxy's stats socket", where=self._where)
+        if want.matches or want.mirror or want.assignment:
+            do = "Rules, and users split by a hash, are what haproxy.split is for."
+            raise Unsupported("match and mirror routes cannot be set over HAProxy's stats socket", where=self._where, do=do)
         for track, weight in want.weights.items():
             if weight and track not in self._backends:
                 raise unknown("track", track, self._backends, where=self._where)

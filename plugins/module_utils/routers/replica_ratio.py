@@ -189,7 +189,7 @@ def ratio(pods: Mapping[str, int]) -> dict[str, Fraction]:
 
 def wanted_pods(want: Routes) -> Mapping[str, int]:
     """Pods per track. Raises Unsupported, ConfigError."""
-    if want.matches or want.mirror or any(want.members.values()):
+    if want.matches or want.mirror or want.assignment or any(want.members.values()):
         raise Unsupported("Pods behind a Service get their requests by chance: no match routes, no mirrors, no weights of single servers",
                           where="replica_ratio", do="Use a router that reads requests, such as gateway_api.")
     if set(want.pods) != set(SLOTS):  # a share alone does not say of how many, once one side was raised

@@ -167,7 +167,7 @@ def edit(manifest: Manifest, routes: Routes, selectors: Selectors) -> dict[str, 
 
 def wanted_slot(routes: Routes) -> str:
     """The slot that gets everything. Raises Unsupported for routes that no selector can make."""
-    if routes.matches or routes.mirror or any(routes.members.values()):
+    if routes.matches or routes.mirror or routes.assignment or any(routes.members.values()):
         raise Unsupported("a Service has neither match routes nor mirrors nor weights of its own for single servers", where="service",
                           do="Use a router that reads requests, such as gateway_api.")
     for slot in SLOTS:
