@@ -24,7 +24,7 @@ SAYS = {
 """Each verdict about the new variant in words, with its tone."""
 
 TOP, BOTTOM, HEIGHT = 18.0, 196.0, 220.0
-WIDEST = 4.0
+WIDEST = 2.5
 """The axis holds the last interval so many times: the first ones are wider than anything worth seeing."""
 
 

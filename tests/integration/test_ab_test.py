@@ -1,0 +1,161 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A/B tests by ansible-playbook on app processes behind a real Envoy: visitors come through it, and some of them buy, as often as their version makes them.
+
+Who came and who bought is counted where a user would count it, in a service of its own, and asked for over HTTP. The sample sizes are held against scipy.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import math
+import random
+import threading
+import urllib.parse
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from ansible_collections.progressive.delivery.plugins.module_utils.core.evidence import Counts
+from ansible_collections.progressive.delivery.plugins.module_utils.core.experiment.effect import split
+from ansible_collections.progressive.delivery.plugins.module_utils.core.experiment.sample import needed
+from ansible_collections.progressive.delivery.tests.integration.pool_rig import EnvoyShop
+
+POOLS = {"blue": ("web1", "web2"), "green": ("web3", "web4")}
+BUYS = {"1": 0.2, "2": 0.45, "3": 0.45}
+"""How many of its visitors each version makes buy."""
+
+
+class Visitors:
+    """People who come through the load balancer all the time, and the service that counts them: ``/counts?version=2``."""
+
+    def __init__(self, url: str, seed: int = 7) -> None:
+        self.url, self.random = url, random.Random(seed)
+        self.came: Counter[str] = Counter()
+        self.bought: Counter[str] = Counter()
+        self.lost = 0
+        self._over, self._lock = threading.Event(), threading.Lock()
+        visitors = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                version = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["version"][0]
+                with visitors._lock:
+                    body = json.dumps({"came": visitors.came[version], "bought": visitors.bought[version]}).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_arguments: object) -> None:
+                """Nobody reads it."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.threads = [threading.Thread(target=self.server.serve_forever), threading.Thread(target=self._visit)]
+        for thread in self.threads:
+            thread.start()
+
+    @property
+    def counts(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/counts?version=${{version}}"
+
+    def _visit(self) -> None:
+        while not self._over.wait(0.005):
+            try:
+                with urllib.request.urlopen(self.url, timeout=5) as reply:
+                    version = str(json.loads(reply.read())["version"])
+            except (OSError, ValueError):
+                self.lost += 1
+                continue
+            with self._lock:
+                self.came[version] += 1
+                self.bought[version] += self.random.random() < BUYS[version]
+
+    def close(self) -> None:
+        self._over.set()
+        self.server.shutdown()
+        for thread in self.threads:
+            thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[EnvoyShop]:
+    with EnvoyShop(tmp_path, POOLS) as found:
+        found.release["rollout_workload"]["pool"].update(stable="blue", canary="green")
+        yield found
+
+
+@pytest.fixture
+def visitors(shop: EnvoyShop) -> Iterator[Visitors]:
+    found = Visitors(f"{shop.urls[0]}/")
+    yield found
+    found.close()
+
+
+def tested(shop: EnvoyShop, visitors: Visitors, **options: Any) -> None:
+    conversion = {"provider": {"web": {"url": visitors.counts}}, "query": "{$.bought}", "total_query": "{$.came}", "cumulative": True, "interval": "1s"}
+    shop.release.update(
+        rollout_router=shop.router, rollout_ab_test={"mde": 0.15, "alpha": 0.001, "min_samples": 50, "max_duration": "100s", "conversion": conversion, **options},
+        rollout_analysis={"interval": "1s", "provider": {"envoy": {"endpoints": [{"admin": shop.facts["admin"]}], "clusters": shop.facts["clusters"]}}, "metrics": [
+            {"name": "error-rate", "builtin": "error_rate", "failure_condition": "result > 0.05", "min_requests": 20}]},
+        rollout_report={"directory": str(shop.folder / "reports"), "formats": ["html", "json", "junit"]})
+
+
+def report(shop: EnvoyShop) -> dict[str, Any]:
+    newest = max((shop.folder / "reports").glob("*.ab_test_report.json"), key=lambda path: path.stat().st_mtime)
+    return dict(json.loads(newest.read_text()))
+
+
+def test_the_version_that_sells_more_wins_and_an_equal_one_does_not(shop: EnvoyShop, visitors: Visitors) -> None:
+    tested(shop, visitors)
+    won = shop.run("ab_test", "2")
+    assert (won.status, won.outcome) == (0, "promoted"), won.text
+    found = report(shop)
+    a, b = found["version_a"], found["version_b"]
+    assert found["verdict"] == "win" and found["difference"]["low"] > 0
+    assert (a["version"], b["version"]) == ("1", "2") and b["conversion_rate"] > a["conversion_rate"]
+    assert b["conversion_rate_low"] < BUYS["2"] < b["conversion_rate_high"] and a["conversion_rate_low"] < BUYS["1"] < a["conversion_rate_high"]
+    assert min(a["visitors"], b["visitors"]) >= 50 and found["sample_ratio"]["p_value"] > 0.001
+    assert b["error_rate"] == 0, "asked of the load balancer"
+    assert shop.answer(shop.urls[0])["version"] == "2" and shop.failures() == [] and visitors.lost == 0
+
+    tested(shop, visitors, max_duration="20s", mde=0.02)
+    equal = shop.run("ab_test", "3")
+    assert (equal.status, equal.outcome, equal.code) == (0, "kept", 21), equal.text
+    found = report(shop)
+    assert found["verdict"] == "no_difference" and found["difference"]["low"] < 0 < found["difference"]["high"]
+    assert found["version_b"]["visitors"] >= 50 and found["outcome"] == "kept"
+    assert shop.answer(shop.urls[0])["version"] == "2" and shop.failures() == [] and visitors.lost == 0
+
+
+# ------------------------------------------------------------------------------------------------------------------------- against scipy
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.2, 0.5, 0.8])
+@pytest.mark.parametrize("lift", [0.002, 0.02, 0.1])
+@pytest.mark.parametrize("alpha, power", [(0.05, 0.8), (0.01, 0.95)])
+def test_samples_of_one_look_have_the_power_that_they_promise(share: float, lift: float, alpha: float, power: float) -> None:
+    """Of the z-test with pooled variance, by the normal distribution of its statistic."""
+    each = needed(share, lift, alpha=alpha, power=power).once / 2
+    own = share + lift
+    pooled = (share + own) / 2
+    spread = math.sqrt(share * (1 - share) + own * (1 - own))
+    limit = stats.norm.isf(alpha / 2) * math.sqrt(2 * pooled * (1 - pooled))
+    reached = stats.norm.sf((limit - lift * math.sqrt(each)) / spread)
+    assert power - 1e-9 <= reached < power + 0.02, "as few as will do"
+
+
+@pytest.mark.parametrize("ours, theirs, part", [(501, 499, 0.5), (5200, 4800, 0.5), (90, 910, 0.1), (120, 880, 0.1), (60_300, 39_700, 0.6)])
+def test_the_split_is_scipys_chi_square(ours: int, theirs: int, part: float) -> None:
+    whole = ours + theirs
+    expected = stats.chisquare([ours, theirs], [part * whole, (1 - part) * whole]).pvalue
+    assert split(Counts(0, ours, 0, theirs), part).p == pytest.approx(expected, rel=1e-9)
