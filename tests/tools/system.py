@@ -16,7 +16,10 @@ from run import Failed, Run
 
 _once = threading.Lock()
 POLICY = Path("/usr/sbin/policy-rc.d")
-BRINGS = {"containernetworking-plugins": "/usr/lib/cni/bridge", "iproute2": "ip", "nftables": "nft", "postgresql": "pg_ctlcluster"}
+BRINGS = {
+    "containernetworking-plugins": "/usr/lib/cni/bridge", "default-jre-headless": "java", "graphite-carbon": "carbon-cache",
+    "graphite-web": "graphite-manage", "influxdb": "influxd", "iproute2": "ip", "nftables": "nft", "postgresql": "pg_ctlcluster",
+}  # fmt: skip
 """What to look for, where a package brings no command of its own name."""
 
 
