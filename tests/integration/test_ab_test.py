@@ -103,10 +103,11 @@ def visitors(shop: EnvoyShop) -> Iterator[Visitors]:
 
 def tested(shop: EnvoyShop, visitors: Visitors, **options: Any) -> None:
     conversion = {"provider": {"web": {"url": visitors.counts}}, "query": "{$.bought}", "total_query": "{$.came}", "cumulative": True, "interval": "1s"}
+    counters = {"envoy": {"endpoints": [{"admin": shop.facts["admin"]}], "clusters": shop.facts["clusters"]}}
+    guardrail = {"name": "error-rate", "builtin": "error_rate", "failure_condition": "result > 0.05", "min_requests": 20}
     shop.release.update(
-        rollout_router=shop.router, rollout_ab_test={"mde": 0.15, "alpha": 0.001, "min_samples": 50, "max_duration": "100s", "conversion": conversion, **options},
-        rollout_analysis={"interval": "1s", "provider": {"envoy": {"endpoints": [{"admin": shop.facts["admin"]}], "clusters": shop.facts["clusters"]}}, "metrics": [
-            {"name": "error-rate", "builtin": "error_rate", "failure_condition": "result > 0.05", "min_requests": 20}]},
+        rollout_router=shop.router, rollout_analysis={"interval": "1s", "provider": counters, "metrics": [guardrail]},
+        rollout_ab_test={"mde": 0.15, "alpha": 0.001, "min_samples": 50, "max_duration": "100s", "conversion": conversion, **options},
         rollout_report={"directory": str(shop.folder / "reports"), "formats": ["html", "json", "junit"]})
 
 

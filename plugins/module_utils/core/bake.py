@@ -24,7 +24,7 @@ from .evidence import COUNTS, POINTS, Evidence
 from .judge import POINT_JUDGES, gate, judge, overdue, requests, threshold_text, with_bounds
 from .metric import Metric, literal_range
 from .model import CANARY, STABLE, Phase, Series, Verdict, Window
-from .ports import Clock, GroupJudge, Judge
+from .ports import Clock, GroupJudge, Judge, Knowing
 from .units import show_duration
 
 RETRY = 10.0
@@ -211,7 +211,8 @@ class _Bake:
     def evidence_of(self, metric: Metric) -> Optional[Evidence]:
         if metric.judge in POINT_JUDGES:
             return None
-        return Evidence(getattr(self.ports.judges[metric.name], "KIND", COUNTS), self.started)
+        judging = self.ports.judges[metric.name]
+        return judging.evidence(self.started) if isinstance(judging, Knowing) else Evidence(getattr(judging, "KIND", COUNTS), self.started)
 
     def check_health(self) -> str:
         if self.clock.now() < self.health_due:

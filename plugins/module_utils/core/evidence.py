@@ -50,20 +50,21 @@ class Evidence:
     """The looks of one step at one metric.
 
     Windows of counts reach from the beginning of the evidence to now; what came between two looks is their difference. After a restart of what
-    counts, the windows begin anew (:meth:`restart`) and what was seen before stays.
+    counts, the windows begin anew (:meth:`restart`) and what was seen before stays. ``whole``: they never begin anew, so that who comes again is
+    counted once; ``last`` is then what was counted when the evidence is taken up.
     """
 
-    def __init__(self, kind: str, began: float) -> None:
-        self.kind, self.began = kind, began
+    def __init__(self, kind: str, began: float, *, whole: bool = False, last: Counts = Counts(0, 0, 0, 0)) -> None:
+        self.kind, self.began, self.whole = kind, began, whole
         self._first = began
-        self._last = Counts(0, 0, 0, 0)
+        self._last = last
         self._blocks: list[Counts] = []
         self._points: list[Point] = []
         self._base_points: list[Point] = []
 
     def restart(self, now: float) -> bool:
         """The source counts anew: windows begin now. False when nothing had been counted, so that the window may as well stay."""
-        if self.kind == POINTS or self._last == Counts(0, 0, 0, 0):
+        if self.whole or self.kind == POINTS or self._last == Counts(0, 0, 0, 0):
             return False
         self.began, self._last = now, Counts(0, 0, 0, 0)
         return True

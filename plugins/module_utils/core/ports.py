@@ -125,6 +125,14 @@ class GroupJudge(Protocol):
         """The verdict on all of ``labels``, each a metric with the verdict on it."""
 
 
+@runtime_checkable
+class Knowing(Protocol):
+    """What a Judge may have besides: evidence of its own, such as that of a wait which is taken up again."""
+
+    def evidence(self, started: float) -> Any:
+        """The Evidence that a wait begins with, whose windows reach back to ``started`` at least."""
+
+
 class Workload(Protocol):
     """Knows what runs a track."""
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Optional
 
 from ..errors import DeliveryError
-from ..evidence import COUNTS, as_blocks
+from ..evidence import COUNTS, Evidence, as_blocks
 from ..metric import Metric
 from ..model import Phase, Series, Verdict
 from ..sequential import share_bounds
@@ -22,13 +22,19 @@ PHASES = {Says.CONTINUE: Phase.RUNNING, Says.WIN: Phase.SUCCESSFUL}
 
 
 class TrialJudge:
-    """The Judge port. ``told`` hears each finding; ``trial`` is what earlier runs of the same test have seen."""
+    """The Judge port. ``told`` hears each finding; ``trial`` is what earlier runs of the same test have seen; ``totals``: what is counted are totals."""
 
     KIND: str = COUNTS
 
-    def __init__(self, design: Design, trial: Trial, told: Callable[[Finding], None] = lambda finding: None) -> None:
-        self.design, self.trial, self._told = design, trial, told
+    def __init__(self, design: Design, trial: Trial, told: Callable[[Finding], None] = lambda finding: None, *, totals: bool = False) -> None:
+        self.design, self.trial, self._told, self.totals = design, trial, told, totals
         self._folded = 0
+
+    def evidence(self, started: float) -> Evidence:
+        """Windows reach back to the beginning of the test, however long ago. Totals that only grow are read anew by each process."""
+        if self.totals or self.trial.began is None:
+            return Evidence(COUNTS, started)
+        return Evidence(COUNTS, self.trial.began, whole=True, last=replace(self.trial.total, seconds=0.0))
 
     def judge(self, criterion: Metric, candidate: Series, baseline: Optional[Series]) -> Verdict:
         """The verdict on all looks. Each block is added once: what is given grows at its end."""

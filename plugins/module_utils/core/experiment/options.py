@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import ConfigError
-from ..metric import METRIC_OPTIONS, Metric
+from ..metric import METRIC_OPTIONS, Metric, literal_range
 from ..options import Option, Options
-from ..units import duration, percent
+from ..units import duration, percent, show_duration
 from .verdict import Design
 
 CONVERSION = "conversion"
@@ -58,6 +58,9 @@ def design(options: Mapping[str, Any], where: str) -> Design:
 def conversion(options: Mapping[str, Any], where: str) -> Metric:
     """The metric. It never decides by itself, and nothing that happens to its source ends a test. Raises ConfigError."""
     given = {name: value for name, value in options.items() if value is not None}
+    fixed = max(literal_range(given.get(name) or "") for name in ("query", "total_query"))
+    if fixed:
+        raise ConfigError(f"it looks back {show_duration(fixed)}, not to the beginning of the test", where=f"{where}.query", do="Write [${window}] instead.")
     metric = Metric.from_options({"name": CONVERSION, "dry_run": True, **given}, where)
     return replace(metric, judge=JUDGE, baseline="stable", failure_limit=-1, inconclusive_limit=FOR_EVER, consecutive_error_limit=FOR_EVER,
                    no_data_timeout=math.inf)

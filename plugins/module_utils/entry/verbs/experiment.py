@@ -170,7 +170,7 @@ class Trying(analysis.Watching):
         self.conversion: Metric = metric
         self.metrics = [*self.metrics, metric]
         now = context.clock.time()
-        self.judge = TrialJudge(self.design, current.record.trial or Trial(began=now, seen=now), self._heard)
+        self.judge = TrialJudge(self.design, current.record.trial or Trial(began=now, seen=now), self._heard, totals=metric.cumulative)
         self.stopped = ""
         self._saved = context.clock.now()
         self._told: Optional[float] = None

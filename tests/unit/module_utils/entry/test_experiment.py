@@ -13,8 +13,10 @@ from typing import Any, Optional
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Point, Sample, Series, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
 from ansible_collections.progressive.delivery.plugins.module_utils.core.record import Outcome
+from ansible_collections.progressive.delivery.plugins.module_utils.entry import build
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import experiment, release
 from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.service import Service
 
@@ -192,6 +194,39 @@ def test_a_test_that_is_interrupted_goes_on_where_it_was(tmp_path: Path) -> None
     assert found["verdict"] == "win", found["reason"]
 
 
+class ByWindow:
+    """A provider that counts who came within the window, as a database does: at so many a second, and who comes again within it once."""
+
+    def __init__(self, bought: dict[str, float]) -> None:
+        self.bought, self.longest = bought, 0.0
+
+    def probe(self) -> None:
+        """Always there."""
+
+    def query(self, query: str, window: Window) -> Series:
+        self.longest = max(self.longest, window.seconds)
+        came = 2 * window.seconds**0.9  # the longer the window, the more come again
+        value = {"came": round(came), "bought": round(came * self.bought[window.track])}.get(query, 0)
+        return Series((Sample((Point(window.end, value),)),))
+
+
+def test_windows_reach_back_to_the_beginning_of_the_test_through_interruptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = ByWindow({"stable": 0.10, "canary": 0.12})
+    monkeypatch.setattr(build, "provider", lambda options, tracks, allow=(): provider)
+    service = Compared(tmp_path, 0.1, 0.1, conversion={"query": "bought", "total_query": "came"}, min_duration="90m")
+    begun = service.to_test()
+    provider.longest = 0.0
+    service.clock.after(20 * 60, lambda: service.events("nothing")[0])
+    with pytest.raises(IndexError):
+        experiment.run({"release": begun["release"], "step": service.record.position}, service.context())
+    service.clock.advance(1800)
+    found = service.test(service.begin("resume", "2"))
+    trial = service.record.trial
+    assert found["verdict"] == "win" and trial is not None
+    assert provider.longest >= 90 * 60, "one window, the interruption in it"
+    assert trial.total.requests == pytest.approx(2 * provider.longest**0.9, rel=0.02), "who came again was counted once"
+
+
 def test_without_a_conversion_a_person_decides_after_the_longest_time(tmp_path: Path) -> None:
     service = Service(tmp_path, rollout_strategy="ab_test", rollout_ab_test={"max_duration": "1h"})
     begun = service.begin("rollout", "2")
@@ -221,6 +256,7 @@ def test_the_plan_says_what_the_test_takes(tmp_path: Path) -> None:
     ({"promote": "winner", "conversion": None}, "rollout_ab_test.promote"),
     ({"share": 0}, "rollout_ab_test.share"), ({"share": 100}, "rollout_ab_test.share"),
     ({"min_duration": "11h"}, "rollout_ab_test.min_duration"), ({"mde": 0.7}, "rollout_ab_test.mde"), ({"alpha": 0}, "rollout_ab_test.alpha"),
+    ({"conversion": {"query": "rate(x[5m])", "total_query": "y"}}, "rollout_ab_test.conversion.query: it looks back 5:00"),
     ({"conversion": {**CONVERSION, "total_query": ""}}, "rollout_ab_test.conversion"),
     ({"conversion": {"total_query": "x"}}, "rollout_ab_test.conversion: query is missing"),
     ({"on_no_diference": "pause"}, "on_no_difference"), ({"conversion": {"querry": "x", "query": "y"}}, "query"),
