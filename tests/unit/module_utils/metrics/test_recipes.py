@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 import yaml
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.assess import Tally, assess
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError, NoData
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError, NoData, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.judge import judge, overdue
 from ansible_collections.progressive.delivery.plugins.module_utils.core.metric import Metric
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase, Verdict, Window
@@ -149,3 +150,36 @@ def test_what_elasticsearch_is_asked(server: ScriptedServer) -> None:
     words, times = json.loads(request.body)["query"]["bool"]["filter"]
     assert words == {"query_string": {"query": 'service.name:shop AND service.version:"2.4.1"'}}
     assert times == {"range": {"@timestamp": {"gte": "1710003420000", "lt": "1710003600000", "format": "epoch_millis"}}}
+
+
+def pages() -> list[tuple[str, str]]:
+    """Every analysis with a provider on the pages of providers, by page and line."""
+    found = []
+    for page in sorted((Path(__file__).parents[4] / "docs" / "metrics").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for fence in re.finditer(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            if re.search(r"^rollout_analysis:\n  provider:\n    (web|graphite|influxdb):", fence[1], re.MULTILINE):
+                found.append((f"{page.name}:{text.count(chr(10), 0, fence.start()) + 1}", fence[1]))
+    return found
+
+
+PAGES = pages()
+
+
+def test_there_are_examples_on_the_pages() -> None:
+    assert {place.partition(":")[0] for place, _text in PAGES} == {"graphite.md", "influxdb.md", "recipes.md", "web.md"}
+
+
+@pytest.mark.parametrize(("place", "text"), PAGES, ids=[place for place, _text in PAGES])
+def test_examples_of_the_pages_are_asked(server: ScriptedServer, place: str, text: str) -> None:
+    """Options and queries are accepted, all that is to be filled in is, and the question gets as far as the server, who is busy."""
+    read = yaml.safe_load(re.sub(r"\{\{ lookup\('ansible\.builtin\.env', '\w+'\) \}\}", KEY, text))["rollout_analysis"]
+    [options] = read["provider"].values()
+    options["url"] = re.sub(r"^https?://[^/]+", server.url, options["url"])
+    server.reply = reply("busy", "503 Service Unavailable")
+    found = validate(read, ANALYSIS, "rollout_analysis")
+    for metric in build.metrics(found):
+        provider = build.provider(found["provider"], {})
+        with pytest.raises(Unavailable, match="HTTP 503"):
+            provider.query(metric.query, replace(WINDOW, start=time.time() - 60, end=time.time()))
+        assert "$%7B" not in server.requests[-1].target and b"${" not in server.requests[-1].body
