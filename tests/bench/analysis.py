@@ -28,6 +28,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.metric i
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase, Point, Sample, Series
 from ansible_collections.progressive.delivery.plugins.module_utils.judges.kayenta_classify import HIGH, classify
 from ansible_collections.progressive.delivery.plugins.module_utils.judges.mann_whitney import MannWhitneyJudge
+from ansible_collections.progressive.delivery.tests.bench import experiments
 
 LOOKS, EVERY, SPLIT = 60, 10, 9  # stable gets nine times the canary's requests
 ALPHA = sequential.spend(sequential.BUDGET, 1, 1)
@@ -266,6 +267,7 @@ def main() -> None:
     false_alarms(arguments.runs, arguments.few)
     recall(arguments.runs, arguments.few)
     low_traffic(max(20, arguments.few // 5))
+    experiments.report(arguments.runs, seed=1)
     costs()
 
 

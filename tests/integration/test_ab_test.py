@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A/B tests by ansible-playbook on app processes behind a real Envoy: visitors come through it, and some of them buy, as often as their version makes them.
 
-Who came and who bought is counted where a user would count it, in a service of its own, and asked for over HTTP. The sample sizes are held against scipy.
+Who came and who bought is counted where a user would count it, in a service of its own, and asked for over HTTP or by a real Prometheus. The sample
+sizes are held against scipy.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import http.server
 import json
 import math
 import random
+import re
 import threading
 import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +29,9 @@ from scipy import stats
 from ansible_collections.progressive.delivery.plugins.module_utils.core.evidence import Counts
 from ansible_collections.progressive.delivery.plugins.module_utils.core.experiment.effect import split
 from ansible_collections.progressive.delivery.plugins.module_utils.core.experiment.sample import needed
+from ansible_collections.progressive.delivery.tests.bench import experiments
 from ansible_collections.progressive.delivery.tests.integration.pool_rig import EnvoyShop
+from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Prometheus
 
 POOLS = {"blue": ("web1", "web2"), "green": ("web3", "web4")}
 BUYS = {"1": 0.2, "2": 0.45, "3": 0.45}
@@ -34,7 +39,7 @@ BUYS = {"1": 0.2, "2": 0.45, "3": 0.45}
 
 
 class Visitors:
-    """People who come through the load balancer all the time, and the service that counts them: ``/counts?version=2``."""
+    """People who come through the load balancer all the time, and the service that counts them: ``/counts?version=2``, and ``/metrics`` for Prometheus."""
 
     def __init__(self, url: str, seed: int = 7) -> None:
         self.url, self.random = url, random.Random(seed)
@@ -46,11 +51,15 @@ class Visitors:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                version = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["version"][0]
+                asked = urllib.parse.urlsplit(self.path)
                 with visitors._lock:
-                    body = json.dumps({"came": visitors.came[version], "bought": visitors.bought[version]}).encode()
+                    if asked.path == "/metrics":
+                        body, kind = visitors.exposition().encode(), "text/plain; version=0.0.4"
+                    else:
+                        version = urllib.parse.parse_qs(asked.query)["version"][0]
+                        body, kind = json.dumps({"came": visitors.came[version], "bought": visitors.bought[version]}).encode(), "application/json"
                 self.send_response(200)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -66,6 +75,12 @@ class Visitors:
     @property
     def counts(self) -> str:
         return f"http://127.0.0.1:{self.server.server_port}/counts?version=${{version}}"
+
+    def exposition(self) -> str:
+        """Who has not come yet has no series, as with most client libraries."""
+        lines = [f'{name}_total{{version="{version}"}} {count}' for name, counts in (("came", self.came), ("bought", self.bought)) for version, count in
+                 sorted(counts.items()) if count]
+        return "\n".join([*lines, ""])
 
     def _visit(self) -> None:
         while not self._over.wait(0.005):
@@ -138,6 +153,28 @@ def test_the_version_that_sells_more_wins_and_an_equal_one_does_not(shop: EnvoyS
     assert shop.answer(shop.urls[0])["version"] == "2" and shop.failures() == [] and visitors.lost == 0
 
 
+def test_prometheus_counts_over_one_window_from_the_beginning(shop: EnvoyShop, visitors: Visitors, tmp_path: Path) -> None:
+    (tmp_path / "prometheus").mkdir()
+    scraped: Any = SimpleNamespace(tracks={"metrics": None}, port=visitors.server.server_port)
+    prometheus = Prometheus(tmp_path / "prometheus", scraped)
+    try:
+        counted = {name: f'sum(increase({name}_total{{version="${{version}}"}}[${{window}}]))' for name in ("came", "bought")}
+        provider = {"prometheus": {"url": prometheus.url, "scrape_interval": "1s"}}
+        conversion = {"provider": provider, "query": counted["bought"], "total_query": counted["came"], "interval": "2s"}
+        tested(shop, visitors, conversion=conversion, min_duration="15s")
+        won = shop.run("ab_test", "2")
+        assert (won.status, won.outcome) == (0, "promoted"), won.text
+        found = report(shop)
+        assert found["verdict"] == "win" and found["test_seconds"] >= 15
+        assert re.search(r"A/B test: [12][\d.]* % convert now; to find 15 points", shop.run("plan", "3", "-e", "rollout_strategy=ab_test").text) is None, \
+            "version 2 serves now"
+        looks = [event for event in shop.events("trial") if event["visitors"]]
+        assert all(before["visitors"] <= after["visitors"] for before, after in zip(looks, looks[1:])) and len(looks) >= 3
+        assert shop.failures() == []
+    finally:
+        prometheus.close()
+
+
 # ------------------------------------------------------------------------------------------------------------------------- against scipy
 
 
@@ -160,3 +197,20 @@ def test_the_split_is_scipys_chi_square(ours: int, theirs: int, part: float) -> 
     whole = ours + theirs
     expected = stats.chisquare([ours, theirs], [part * whole, (1 - part) * whole]).pvalue
     assert split(Counts(0, ours, 0, theirs), part).p == pytest.approx(expected, rel=1e-9)
+
+
+# ------------------------------------------------------------------------------------------------------------------------- against the bench
+
+
+@pytest.mark.parametrize("case", experiments.ALIKE, ids=lambda case: case.name)
+def test_the_bench_computes_the_products_own_test_and_equal_variants_rarely_differ(case: experiments.Case) -> None:
+    """With a few seeds; the bench holds the product's verdict at every look of the first runs against its own."""
+    found = experiments.simulate(case, 200, 3, looks=100, longer=2.0)
+    assert found.win + found.lose <= 0.05, "what is promised, and in truth it is half of that"
+    assert found.naive > 0.2 and found.covered >= 0.9
+
+
+@pytest.mark.parametrize("case", experiments.BETTER, ids=lambda case: case.name)
+def test_a_better_variant_wins_as_often_as_planned(case: experiments.Case) -> None:
+    found = experiments.simulate(case, 200, 3, looks=100)
+    assert found.win >= 0.76 and found.lose <= 0.01
