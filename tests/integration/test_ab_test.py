@@ -212,5 +212,5 @@ def test_the_bench_computes_the_products_own_test_and_equal_variants_rarely_diff
 
 @pytest.mark.parametrize("case", experiments.BETTER, ids=lambda case: case.name)
 def test_a_better_variant_wins_as_often_as_planned(case: experiments.Case) -> None:
-    found = experiments.simulate(case, 200, 3, looks=100)
+    found = experiments.simulate(case, 500, 4, looks=200)
     assert found.win >= 0.76 and found.lose <= 0.01
