@@ -74,6 +74,14 @@ def build(folder: Path, python: str, arguments: Iterable[str]) -> bool:
     text = "\n".join([python, *wanted, LOCK.read_text(encoding="utf-8")])
     stamp = folder / "inputs.sha256"
     digest = hashlib.sha256(text.encode()).hexdigest()
+    locks = CHECKOUT / ".cache" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with open(locks / folder.name, "w", encoding="utf-8") as lock:  # two makes of one clone
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build(folder, python, wanted, stamp, digest)
+
+
+def _build(folder: Path, python: str, wanted: list[str], stamp: Path, digest: str) -> bool:
     if stamp.exists() and stamp.read_text(encoding="ascii") == digest and (folder / "bin" / "python").exists():
         return False
     tool, environment = str(uv()), uv_environment()

@@ -149,7 +149,8 @@ def _record(session: Session, spec: Mapping[str, Any], plan: Plan, context: Cont
     identity = Identity(id=uuid.uuid4().hex[:12], deployment_id=spec.get("deployment_id") or "", version=plan.version, strategy=plan.strategy,
                         digest=spec["digest"], attempt=attempt, sequence=spec.get("sequence"), started=now, who=context.who,
                         purpose="rollback" if spec.get("purpose") == "rollback" else "rollout")
-    reason = f"back to {plan.version}, as {context.who} asked" if identity.purpose == "rollback" else ""
+    why = f": {spec['reason']}" if spec.get("reason") else f", as {context.who} asked"
+    reason = f"back to {plan.version}{why}" if identity.purpose == "rollback" else ""
     record = Record(name=spec["name"], release=identity, plan=plan, fence=session.fence, intent=0, journal=_journal(spec, identity.id), reason=reason)
     if old is not None:
         record = replace(record, stable=old.stable, slots=old.slots, good=old.good, history=closed(old, now))

@@ -18,12 +18,16 @@ from .verbs.health import allowed, parsed, prober, replicas_of, targets_of
 
 def vitals(current: Run, candidate: str) -> Callable[[], Optional[str]]:
     """A question that says why the candidate is not well, or None."""
-    hosts = current.tracks.get(candidate, ())
-    if current.by_hosts:
-        return Answers(current.spec, lambda: targets_of(current.spec, hosts)).unhealthy
     called = current.record.plan.called.get(candidate, candidate)
-    readiness = Readiness(build.workload(current.spec), candidate, called, current.spec)
-    answers = Answers(current.spec, lambda: replicas_of(current.spec, candidate))
+    return vitals_of(current.spec, candidate, called, by_hosts=current.by_hosts, hosts=current.tracks.get(candidate, ()))
+
+
+def vitals_of(spec: Mapping[str, Any], track: str, called: str, *, by_hosts: bool, hosts: tuple[str, ...]) -> Callable[[], Optional[str]]:
+    """The same of any track. ``called``: the object's name, for messages; ``hosts``: where the workload is one of hosts."""
+    if by_hosts:
+        return Answers(spec, lambda: targets_of(spec, hosts)).unhealthy
+    readiness = Readiness(build.workload(spec), track, called, spec)
+    answers = Answers(spec, lambda: replicas_of(spec, track))
     return lambda: readiness.unhealthy() or answers.unhealthy()
 
 

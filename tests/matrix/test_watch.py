@@ -1,0 +1,99 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook watch through real ansible-playbook runs: it goes back from what is not well, and from nothing else."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.progressive.delivery.tests.matrix.rig import Site
+
+WATCH = {"rollout_watch": {"duration": "2s", "interval": "500ms"}}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Site:
+    """Version 2 is promoted, and version 1 was good before it. What is measured stands in a file."""
+    site = Site(tmp_path, release={
+        "rollout_analysis": {"interval": "500ms", "error_hold": "1s", "provider": {"memory": {"file": str(tmp_path / "values.json")}},
+                             "metrics": [{"name": "errors", "query": "errors", "failure_condition": "result > 0.01"}]},
+        "rollout_canary": {"step_weights": [50, 100], "bake": "1s"}, **WATCH,
+    })  # fmt: skip
+    say(site, [0.001])
+    assert site.run("rollout", "2").outcome == "promoted"
+    return site
+
+
+def say(site: Site, values: object) -> None:
+    (site.folder / "values.json").write_text(json.dumps({"errors": values}))
+
+
+def test_what_is_well_stays_and_what_is_not_goes_back(shop: Site) -> None:
+    well = shop.run("watch")
+    assert (well.status, well.outcome, well.code, well.changed) == (0, "unchanged", 0, 0), well.text
+    assert "2 is well: errors good in" in well.text and shop.weights == {"stable": 0, "canary": 100}
+
+    say(shop, [0.001, 0.2])
+    only = shop.run("watch", "2", "-e", '{"rollout_watch": {"duration": "2s", "interval": "500ms", "dry_run": true}}')
+    assert (only.status, only.outcome) == (2, "failed") and "nothing is taken back" in only.text and shop.weights["canary"] == 100
+
+    bad = shop.run("watch")
+    assert (bad.status, bad.outcome, bad.code) == (2, "rolled_back", 10), bad.text
+    assert "2 is not well" in bad.text and "above the limit" in shop.record["reason"] and shop.record["reason"].startswith("back to 1: ")
+    assert shop.weights == {"stable": 100, "canary": 0} and shop.record["stable"]["version"] == "1" and shop.holder == ""
+
+    again = shop.run("watch")
+    assert again.status == 2 and "there is nothing to go back to" in again.text and again.outcome == "invalid", again.text
+    assert shop.weights == {"stable": 100, "canary": 0}
+
+
+def test_metrics_that_are_away_take_nothing_back(shop: Site) -> None:
+    say(shop, [0.001, {"error": "the server is down"}])
+    done = shop.run("watch")
+    assert (done.status, done.outcome, done.code) == (2, "held", 17), done.text
+    assert "2 stays, nobody can tell how it is" in done.text and shop.weights["canary"] == 100 and shop.record["outcome"] == "promoted"
+
+
+def test_a_release_under_way_is_left_alone(shop: Site) -> None:
+    shop.release["rollout_steps"] = [{"set_weight": 20}, {"gate": {"name": "half"}}, {"set_weight": 100}]
+    assert shop.run("rollout", "3").outcome == "paused"
+    before = shop.record
+    done = shop.run("watch", "3")
+    assert (done.status, done.outcome, done.code) == (2, "busy", 13) and "3 is under way (paused), and watches itself" in done.text, done.text
+    assert shop.record == before
+
+
+def test_a_release_that_begins_meanwhile_ends_the_watch(shop: Site) -> None:
+    shop.release["rollout_watch"] = {"duration": "10m", "interval": "500ms"}
+    watching = shop.start("watch")
+    shop.until(lambda: "watching 2 for" in watching.text, watching)
+    assert shop.run("rollout", "3").outcome == "promoted"
+    done = watching.end()
+    assert done.outcome == "busy" and "a release of 3 began" in done.text, done.text
+    assert shop.record["release"]["version"] == "3" and shop.record["outcome"] == "promoted"
+
+
+def test_ctrl_c_ends_a_watch_and_changes_nothing(shop: Site) -> None:
+    shop.release["rollout_watch"] = {"duration": "10m", "interval": "500ms"}
+    watching = shop.start("watch")
+    shop.until(lambda: watching.text.count("errors") > 2, watching)
+    watching.send_all(signal.SIGINT)
+    done = watching.end()
+    assert done.status != 0 and "Traceback" not in done.text
+    assert shop.weights["canary"] == 100 and shop.record["outcome"] == "promoted" and shop.holder == ""
+
+
+def test_what_cannot_be_watched_is_said(tmp_path: Path) -> None:
+    site = Site(tmp_path, release=WATCH)
+    never = site.run("watch")
+    assert never.status == 2 and "no release of shop was ever promoted" in never.text
+    assert site.run("rollout", "2").outcome == "promoted"
+    nothing = site.run("watch")
+    assert nothing.status == 2 and "there is nothing to watch. Give rollout_analysis or rollout_health" in nothing.text, nothing.text
+    typo = site.run("watch", "2", "-e", '{"rollout_watch": {"duraton": "2s"}}')
+    assert typo.status == 2 and "Did you mean duration?" in typo.text
