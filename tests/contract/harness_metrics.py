@@ -23,6 +23,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.hapro
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Series, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import MetricProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.cloudwatch import CloudwatchProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.command import CommandProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import EnvoyProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.graphite import GraphiteProvider
@@ -297,6 +298,49 @@ class MemoryHarness(MetricHarness):
 
     def babble(self) -> None:
         self._file.write_text("{")
+
+
+class CloudwatchHarness(MetricHarness):
+    """The JSON protocol of CloudWatch, one minute of each series."""
+
+    query = "SEARCH('{Shop} errors', 'Average')"
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._server = ScriptedServer()
+        self._server.__enter__()
+        self.tell(None)
+
+    def _over(self, url: str) -> MetricProvider:
+        options = {"region": "eu-central-1", "access_key": "x", "secret_key": "y", "endpoint_url": url, "timeout": "5s", "delay": "0s"}
+        return CloudwatchProvider.from_options(validate(options, CloudwatchProvider.OPTIONS, "cloudwatch"), {})
+
+    def provider(self) -> MetricProvider:
+        return self._over(self._server.url)
+
+    def dead(self) -> MetricProvider:
+        return self._over(f"http://127.0.0.1:{free_port()}")
+
+    def tell(self, values: Optional[list[float]]) -> None:
+        def answer(request: Request) -> bytes:
+            sent = json.loads(request.body)
+            name = sent["MetricDataQueries"][0]["Id"]
+            asked = [] if name == "probe" else values or []
+            results: list[dict[str, Any]] = [{"Id": name, "Label": str(index), "Timestamps": [sent["EndTime"] - 60], "Values": [value]}
+                                             for index, value in enumerate(asked)]
+            results = results or [{"Id": name, "Label": name, "Timestamps": [], "Values": []}]
+            return reply(json.dumps({"MetricDataResults": [{**each, "StatusCode": "Complete"} for each in results]}),
+                         content_type="application/x-amz-json-1.0", connection="close")
+
+        self._server.reply = answer
+
+    def babble(self) -> None:
+        self._server.reply = reply("<html>please log in</html>", content_type="text/html")
+
+    def ask(self, provider: MetricProvider) -> Series:
+        return provider.query(self.query, dataclasses.replace(WINDOW, start=time.time() - 300, end=time.time()))
+
+    def close(self) -> None:
+        self._server.__exit__()
 
 
 class CountersHarness(MetricHarness):
@@ -582,6 +626,7 @@ class HaproxyHarness(CountersHarness):
 
 
 HARNESSES: dict[str, type[MetricHarness]] = {
+    "cloudwatch": CloudwatchHarness,
     "command": CommandHarness,
     "envoy": EnvoyHarness,
     "graphite": GraphiteHarness,

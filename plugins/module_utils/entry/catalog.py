@@ -12,6 +12,7 @@ from ..core.options import Option, Options
 from ..core.sequential import SequentialJudge
 from ..judges.kayenta import KayentaJudge
 from ..judges.mann_whitney import MannWhitneyJudge
+from ..metrics.cloudwatch import CloudwatchProvider
 from ..metrics.command import CommandProvider
 from ..metrics.envoy import EnvoyProvider
 from ..metrics.graphite import GraphiteProvider
@@ -48,6 +49,7 @@ ROUTERS: dict[str, Any] = {
 }
 
 PROVIDERS: dict[str, Any] = {
+    "cloudwatch": CloudwatchProvider,
     "command": CommandProvider,
     "envoy": EnvoyProvider,
     "graphite": GraphiteProvider,
