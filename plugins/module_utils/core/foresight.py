@@ -61,12 +61,32 @@ def _missed(routes: Routes, wanted: Fraction, plan: Plan, resolution: int) -> st
     least = part(resolution)
     if least:
         return "" if wanted % least == 0 else f"this router's weights come in steps of {show_percent(least)}"
-    counts = {track: sum(1 for member in routes.members.get(track, ()) if member.ramp) or 1 for track in (plan.candidate, plan.stable)}
-    weights, error = whole_weights([Group(track, routes.weight(track), 1, count) for track, count in counts.items()], resolution)
+    counts = _serving(plan, routes)
+    weights, error = _whole(plan, routes, resolution)
     if error <= REACHED:
         return ""
-    made = FULL * weights[0] * counts[plan.candidate] / sum(weight * count for weight, count in zip(weights, counts.values()))
-    return f"whole weights up to {resolution} on {' and '.join(str(count) for count in counts.values())} servers give {show_percent(made)} at best"
+    best = FULL * weights[0] * counts[plan.candidate] / sum(weight * count for weight, count in zip(weights, counts.values()))
+    return f"whole weights up to {resolution} on {' and '.join(str(count) for count in counts.values())} servers give {show_percent(best)} at best"
+
+
+def _serving(plan: Plan, routes: Routes) -> dict[str, int]:
+    """How many servers of each track take requests, the candidate's first."""
+    return {track: sum(1 for member in routes.members.get(track, ()) if member.ramp) or 1 for track in (plan.candidate, plan.stable)}
+
+
+def _whole(plan: Plan, routes: Routes, resolution: int) -> tuple[tuple[int, ...], Fraction]:
+    return whole_weights([Group(track, routes.weight(track), 1, count) for track, count in _serving(plan, routes).items()], resolution)
+
+
+def made(plan: Plan, routes: Routes) -> float:
+    """The candidate's part of the requests as the router makes it of ``routes``: Pods and whole server weights come near to a share, others make it."""
+    wanted = routes.weight(plan.candidate)
+    if routes.pods and sum(routes.pods.values()):
+        return routes.pods.get(plan.candidate, 0) / sum(routes.pods.values())
+    if routes.assignment is not None or part(plan.resolution) or plan.resolution <= 1 or not 0 < wanted < FULL:
+        return float(wanted / FULL)
+    weights, counts = _whole(plan, routes, plan.resolution)[0], _serving(plan, routes)
+    return weights[0] * counts[plan.candidate] / sum(weight * count for weight, count in zip(weights, counts.values()))
 
 
 def comparing(plan: Plan) -> int:

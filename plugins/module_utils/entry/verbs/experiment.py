@@ -18,6 +18,7 @@ from ...core.experiment import options as experiment
 from ...core.experiment.judge import TrialJudge
 from ...core.experiment.trial import GUESSES, Trial, add
 from ...core.experiment.verdict import Finding, Says, conclude
+from ...core.foresight import made
 from ...core.metric import Metric
 from ...core.model import CANARY, STABLE, Phase, Window
 from ...core.options import Option, Options
@@ -163,7 +164,10 @@ class Trying(analysis.Watching):
 
     def __init__(self, current: Run, context: Context) -> None:
         super().__init__(current, context)
-        self.design, metric = build.trial(current.spec)
+        design, metric = build.trial(current.spec)
+        # Only rules lead to B where a header or cookie names it; then share says how many are given that.
+        part = made(current.record.plan, current.target) if current.target.weight(current.compared[0]) else design.part
+        self.design = replace(design, part=part)
         if metric is None:
             raise ConfigError("the release file has no conversion any more, which this test is about", where="rollout_ab_test.conversion",
                               do="Put it back, or end the test with promote or abort.")
@@ -200,6 +204,8 @@ class Trying(analysis.Watching):
             return Result.DONE, "ask" if options.get("promote") == "manual" else "promote"
         if finding.says is Says.LOSE or wish == "keep_stable":
             return Result.KEPT, "keep_stable"
+        if options.get("promote") == "manual":
+            return Result.DONE, "ask"  # the gate that comes next is for that
         return Result.PAUSED, "pause"
 
     def record(self, finding: Finding, decision: str = "") -> None:

@@ -11,7 +11,7 @@ from fractions import Fraction
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
-from ansible_collections.progressive.delivery.plugins.module_utils.core.foresight import Rate, check_shares, thin
+from ansible_collections.progressive.delivery.plugins.module_utils.core.foresight import Rate, check_shares, made, thin
 from ansible_collections.progressive.delivery.plugins.module_utils.core.metric import Metric
 from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.brief import StepSpec
 from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.compile import compile_plan
@@ -42,6 +42,17 @@ def test_a_weight_between_two_parts_is_refused_by_the_name_of_its_step(resolutio
 @pytest.mark.parametrize("resolution, weight", [(100, "33"), (1000, "33.3"), (10000, "33.33"), (256, "33.3"), (256, "0.4"), (1, "100")])
 def test_a_weight_that_the_router_can_make_is_taken(resolution: int, weight: str) -> None:
     check_shares(split(weight), resolution, {Fraction(weight)})
+
+
+@pytest.mark.parametrize("resolution, weight, stable, canary, share", [
+    (10000, "33.33", 4, 4, 0.3333), (256, "50", 4, 4, 0.5), (256, "33.3", 4, 4, 0.333), (10, "33", 2, 2, 1 / 3), (100, "5", 2, 6, 0.05),
+])
+def test_what_a_router_makes_of_a_share(resolution: int, weight: str, stable: int, canary: int, share: float) -> None:
+    plan = replace(split(weight, stable=stable, canary=canary), resolution=resolution)
+    routes = replace(plan.start, weights={"stable": 100 - Fraction(weight), "canary": Fraction(weight)})
+    assert made(plan, routes) == pytest.approx(share, abs=0.002)
+    by_pods = replace(routes, pods={"stable": 2, "canary": 1})
+    assert made(plan, by_pods) == pytest.approx(1 / 3)
 
 
 def test_server_weights_depend_on_how_many_servers_there_are() -> None:

@@ -134,6 +134,24 @@ def test_visitors_that_were_not_split_as_they_should_have_been_pause_it_for_a_pe
     assert service.record.outcome is Outcome.PROMOTED, "a person may know better"
 
 
+def test_where_a_person_decides_anyway_the_gate_is_what_it_pauses_at(tmp_path: Path) -> None:
+    service = Compared(tmp_path, 0.10, 0.10, own_each=400, promote="manual")
+    begun = service.to_test()
+    found = service.test(begun)
+    assert (found["verdict"], found["seen"]["result"]) == ("mismatch", "done")
+    assert service.next is not None and service.next.gate is not None and service.next.gate.name == "winner"
+
+
+def test_without_guardrails_the_conversion_alone_is_looked_at(tmp_path: Path) -> None:
+    service = Compared(tmp_path, 0.10, 0.13)
+    provider = service.file.pop("rollout_analysis")["provider"]
+    service.file["rollout_ab_test"]["conversion"] = {**CONVERSION, "provider": provider}
+    begun = service.to_test()
+    assert service.test(begun)["verdict"] == "win"
+    assert {look["metric"] for look in service.events("look")} == {"conversion"}
+    assert service.finish(begun)["outcome"] == "promoted"
+
+
 def test_too_few_visitors_say_nothing(tmp_path: Path) -> None:
     service = Compared(tmp_path, 0.10, 0.15, each=1, max_duration="1h")
     found = service.test(service.to_test())
