@@ -181,7 +181,8 @@ def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str,
                        resolution=router.resolution if router is not None else 0)
     plan = compile_plan(made)
     if router is not None:
-        check_shares(plan, router.resolution, {item.weight for item in made.steps if item.weight is not None})
+        own = (item.weight for item in made.steps if item.weight is not None)
+        check_shares(plan, router.resolution, {*own, *([made.options["share"]] if made.options.get("share") else [])})
     return plan
 
 
