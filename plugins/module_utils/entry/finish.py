@@ -12,6 +12,7 @@ from typing import Any, Optional
 from ..core.record import Outcome
 from ..core.report import journal as kinds
 from ..core.report import wording
+from . import notifying
 from .context import Context
 from .following import as_asked, ending_lines, next_lines, noted, what_next
 from .hurt import hurt
@@ -75,6 +76,7 @@ def close(current: Run, *, counted: bool) -> Ended:
                       requests_failed=failed, requests_total=total, next=next_lines(outcome, record, current.spec))
     finally:
         current.session.release()
+    notifying.ended(current, outcome, reason)
     return Ended(outcome, ending_lines(record, current.spec, outcome, reason, wording.hurt(failed, total)), failed, total)
 
 

@@ -20,6 +20,7 @@ from ..core.metric import analysis_options
 from ..core.options import Option, Options, check, one_key
 from ..core.strategies.compile import HOOK_POINTS, STRATEGIES
 from ..core.units import duration, show_duration, shown
+from . import notifying
 from .assignment import assignment_options
 from .catalog import PROVIDERS, ROUTERS, STORES, WORKLOADS, family
 from .shared import completed
@@ -154,6 +155,7 @@ SPEC: Options = {
     "rollout_hooks": Option("dict", "Work of yours at fixed points of the release.", default={}, options={
         point: Option("list", f"At {point.replace('_', ' ')}.", elements="dict", options=HOOK) for point in (*HOOK_POINTS, "on_abort", "on_pause")
     }),
+    "rollout_notify": Option("list", "Who is told what the release does. Each item has exactly one key, the kind of receiver.", elements="dict"),
     "rollout_store": Option("dict", "Where the record is kept.", options=family(STORES), one_of=True, default={"file": {}}),
     "rollout_coordinator": Option("str", "The host that coordinates.", default="localhost"),
     "rollout_wait": Option("str", "At a gate: wait here, end as paused, or wait only with a terminal.", default="auto", choices=("auto", "inline", "exit")),
@@ -236,6 +238,8 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
         key = name[len("rollout_"):]
         if name == "rollout_steps":
             result[key] = [_step(item, f"{name}[{index}]") for index, item in enumerate(_list(value, name))]
+        elif name == "rollout_notify":
+            result[key] = notifying.read(value, name)
         elif name in ("rollout_analysis", "rollout_health"):
             result[key] = _section(key, value, name)
         elif option.one_of:

@@ -15,6 +15,7 @@ from ...core.errors import ConfigError
 from ...core.options import Option, Options
 from ...core.plan import GateSpec
 from ...core.units import LONGEST, iso
+from .. import notifying
 from ..context import Context
 from ..deciders import Deciders
 from ..run import RELEASE_OPTION, Run, for_step, seen
@@ -46,11 +47,14 @@ def carry_out(current: Run, context: Context, how: str = "auto") -> dict[str, An
         return {"changed": False, "skipped": True, "skip_reason": "this step has no gate"}
     identity = current.record.release
     deciders = Deciders.of(current.spec, spec.name, context.clock)
+    before = gates.find(current.store, spec.name, identity.id)
     found = gates.open_gate(current.store, context.clock, spec.name, release=identity.id, digest=identity.digest, timeout=spec.timeout,
                             on_timeout=spec.on_timeout, require_other=spec.require_other, starter=identity.who)
     found = gates.settle(current.store, context.clock, spec.name)
     if found.decision is None:
         current.event("gate", step=current.index, name=spec.name, decision="opened", who=identity.who, digest=identity.digest)
+        if before is None or before.digest != identity.digest:
+            notifying.tell(current, "gate_waiting", f'gate "{spec.name}" waits for a decision' + (f" until {found.expires}" if found.expires else ""))
         wait = how if how != "auto" else current.spec.get("wait", "auto")
         context.say(f"{current.label}: waits for a decision" + (f" until {found.expires}" if found.expires else "")
                     + (f"; {deciders.hints}" if deciders.hints else ""))

@@ -26,7 +26,7 @@ from ...core.ports import Assigning, Rehearsing, Remembering, StateStore, Traffi
 from ...core.record import Record
 from ...core.strategies.compile import IN_PLACE, compile_plan
 from ...core.units import show_percent
-from .. import build, plan_text, release_file, trial_plan
+from .. import build, notifying, plan_text, release_file, trial_plan
 from ..catalog import ROUTERS, STORES, WORKLOADS
 from ..context import Context
 from ..deciders import Deciders
@@ -79,6 +79,8 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     metrics = build.metrics(spec.get("analysis"))
     for step in spec.get("steps") or () if params["purpose"] == "rollout" else ():
         Deciders.of(spec, (step.get("gate") or {}).get("name", ""), context.clock)
+    if params["purpose"] == "rollout":
+        notifying.check(spec.get("notify") or (), spec.get("url_allow") or ())
     release = {**spec, "hosts": {slot: list(names) for slot, names in hosts.items()}, "addresses": dict(params.get("addresses") or {}),
                "purpose": params["purpose"], "asked": params["asked"], "digest": digest(spec), "planned_on": last_state(record), "who": context.who,
                "arguments": list(params.get("arguments") or []), "left_out": list(params.get("left_out") or [])}

@@ -13,7 +13,7 @@ from ...core.errors import Away, ConfigError, DeliveryError, Fenced, Interrupted
 from ...core.options import Option, Options
 from ...core.plan import TRAFFIC, WORKLOAD, Kind
 from ...core.units import duration
-from .. import build
+from .. import build, notifying
 from ..begin import begin
 from ..context import Context
 from ..finish import finish
@@ -46,7 +46,7 @@ OPTIONS: Options = {
 
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Carry out ``operation``."""
-    operations = {"begin": begin, "next": following, "step": step, "checkpoint": checkpoint, "finish": finish, "status": status, "stretch": stretch}
+    operations = {"begin": beginning, "next": following, "step": step, "checkpoint": checkpoint, "finish": finish, "status": status, "stretch": stretch}
     if params["operation"] == "port":
         return _port(params["port"] or {}, context)
     if not params.get("release"):
@@ -68,6 +68,14 @@ def _port(call: Mapping[str, Any], context: Context) -> dict[str, Any]:
         stored = store.load(call["key"])
         return {"changed": False, "answer": None if stored is None else {"value": dict(stored.value), "token": stored.token}}
     return {"changed": False, "answer": store.save(call["key"], call["value"], call.get("expect"))}
+
+
+def beginning(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Take the lease and start or take up the release; whoever wants to know is told."""
+    result = begin(params, context)
+    if "session" in (result.get("release") or {}) and result.get("session") is not False and result["release"].get("notify"):
+        notifying.begun(Run.open(result["release"], context), params["purpose"])
+    return result
 
 
 def following(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -132,9 +140,12 @@ def _checkpoint(current: Run, report: Seen, context: Context) -> dict[str, Any]:
     decided = current.advance(report)
     if report.result not in (Result.DONE, Result.PAUSED):
         context.say(f"{label}: {report.result.value}: {report.reason}")
+    if report.result is Result.DONE:
+        notifying.tell(current, "step_completed", doing.name)
     if current.record.back and not report.back:
         current.answer("aborting")
         context.say(f"{current.record.name}: going back to {current.record.plan.previous or 'stable'}: {decided.reason}")
+        notifying.tell(current, "going_back", decided.reason)
     if decided.run:
         current.event("step", step=current.index, name=current.doing.name, status="started")
     result = what_next(current, show=doing.kind not in QUIET)
