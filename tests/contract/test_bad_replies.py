@@ -8,12 +8,15 @@ The replies of providers over counters and of those with tables in other files c
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError
 from ansible_collections.progressive.delivery.plugins.module_utils.core.judge import judge
@@ -24,7 +27,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.command import CommandProvider
 from ansible_collections.progressive.delivery.tests.contract.bad_replies import NOW, PRINTED, TABLES, Replies, told
 from ansible_collections.progressive.delivery.tests.contract.harness_metrics import HARNESSES, CountersHarness
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import ScriptedServer
+from ansible_collections.progressive.delivery.tests.contract.scripted_server import ScriptedServer, reply
 from ansible_collections.progressive.delivery.tests.contract.test_metric_contract import ENVOY_LIES, HAPROXY_LIES, PROMETHEUS_LIES, WEB_LIES
 from ansible_collections.progressive.delivery.tests.contract.verdict_machine import never_passes
 
@@ -97,8 +100,8 @@ def test_the_good_reply_passes(server: ScriptedServer, name: str) -> None:
     assert [sample.points[-1].value for sample in series.samples] == [0.001]
     counted = series.samples[0].points[-1].n is not None
     for shape, options in SHAPES.items():
-        given = {"name": "m", "query": "q", "success_condition": "result < 1e9 || result >= 0", **options}
-        metric = Metric.from_options({key: value for key, value in given.items() if value is not None}, "m")
+        wanted = {"name": "m", "query": "q", "success_condition": "result < 1e9 || result >= 0", **options}
+        metric = Metric.from_options({key: value for key, value in wanted.items() if value is not None}, "m")
         assert judge(metric, series).phase is (Phase.SUCCESSFUL if counted or not metric.min_requests else Phase.ERROR), shape
 
 
@@ -120,6 +123,62 @@ def test_no_row_is_the_good_reply() -> None:
     for name, table in TABLES.items():
         good = told(table.good)
         assert not [row for row, answer in table.answers().items() if answer() == good], name
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to everything in a document."""
+    yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from nodes(inner, (*path, key))
+
+
+def changed(value: Any, path: tuple[Any, ...], into: Any) -> Any:
+    if not path:
+        return into
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(value[path[0]], path[1:], into)
+    return copy
+
+
+def takes_it_or_explains(table: Replies, server: ScriptedServer, answer: bytes) -> None:
+    """Whatever comes, the provider answers with numbers or with an error of ours. Anything else that it raises fails the test."""
+    server.reply = answer
+    try:
+        series = provider(table, server).query(table.query, WINDOW)
+    except DeliveryError:
+        return
+    points = [point for sample in series.samples for point in sample.points]
+    assert points and all(isinstance(point.value, float) and (point.n is None or point.n > 0) for point in points)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, table in TABLES.items() if table.good.startswith(("{", "["))))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_document_with_anything_anywhere(server: ScriptedServer, name: str, data: st.DataObject) -> None:
+    table = TABLES[name]
+    good = json.loads(table.good)
+    path = data.draw(st.sampled_from(list(nodes(good))))
+    body = json.dumps(changed(good, path, data.draw(JSON)))
+    takes_it_or_explains(table, server, told(body))
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(at=st.floats(0, 1), cut=st.integers(0, 12), inserted=st.binary(max_size=6), framed=st.booleans())
+def test_bytes_of_an_answer_replaced(server: ScriptedServer, name: str, at: float, cut: int, inserted: bytes, framed: bool) -> None:
+    """``framed``: what is left is a whole body, so that the length does not give it away."""
+    table = TABLES[name]
+    whole = table.good.encode() if framed else told(table.good)
+    start = int(at * len(whole))
+    spoiled = whole[:start] + inserted + whole[start + cut :]
+    takes_it_or_explains(table, server, reply(spoiled) if framed else spoiled)
 
 
 LISTED = [("prometheus", lie[0], lie[1]) for lie in PROMETHEUS_LIES] + [("plain web", lie[0], lie[1]) for lie in WEB_LIES]

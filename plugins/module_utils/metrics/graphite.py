@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Optional
 
 from ..clients.json_reply import document, refusal, served
 from ..clients.web import CONNECTION, Response, connection, fetch, parse
+from ..core.counted import whole
 from ..core.errors import ConfigError, NoData, Stale, Unavailable, Unsupported
 from ..core.metric import PLACEHOLDERS, fill, window_labels
 from ..core.model import Point, Sample, Series, Window
@@ -113,12 +114,7 @@ class GraphiteProvider:
         if len(series) != 1:
             raise Unavailable(f"{len(series)} series count the requests, and one is wanted", where="graphite.count_query", do="Wrap it in sumSeries().")
         [(name, points)] = series
-        total = self._value(points, name, "sum")
-        if not math.isfinite(total) or total < 0:
-            raise Unavailable(f"{total:g} is no number of requests", where="graphite.count_query")
-        if total == 0:
-            raise NoData("made from no requests at all", where="graphite.count_query")
-        return int(total + 0.5)
+        return whole(self._value(points, name, "sum"), "graphite.count_query")
 
     def _ask(self, asked: str, window: Window) -> list[tuple[str, list[_Found]]]:
         """Every series by name, with at least one value whose newest is fresh."""

@@ -10,7 +10,6 @@ aggregate carries no time of what it was made from, so how old that is can only 
 from __future__ import annotations
 
 import json
-import math
 import re
 import time
 import urllib.parse
@@ -19,6 +18,7 @@ from typing import Any, ClassVar
 
 from ..clients.json_reply import document, refusal, served
 from ..clients.web import CONNECTION, Response, connection, fetch, parse
+from ..core.counted import whole
 from ..core.errors import ConfigError, NoData, Unavailable, Unsupported
 from ..core.influx_reply import Table, flux, influxql, number
 from ..core.metric import PLACEHOLDERS, fill, window_labels
@@ -115,12 +115,7 @@ class InfluxdbProvider:
         value = number(row, column, self.url)
         if not self._count_column:
             return Point(when, value)
-        count = number(row, self._count_column, self.url)
-        if not math.isfinite(count) or count < 0:
-            raise Unavailable(f"{count:g} is no number of requests", where=self.url)
-        if count == 0:  # InfluxQL makes 0 of a division by zero
-            raise NoData("made from no requests at all", where=self.url)
-        return Point(when, value, int(count + 0.5))
+        return Point(when, value, whole(number(row, self._count_column, self.url), self.url))
 
     def _newest(self, window: Window) -> float:
         """The time of the oldest of the newest rows of each series. Raises Stale."""

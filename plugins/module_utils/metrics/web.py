@@ -11,7 +11,6 @@ value that is older than ``max_age``.
 from __future__ import annotations
 
 import json
-import math
 import re
 import time
 import urllib.parse
@@ -21,6 +20,7 @@ from typing import Any, ClassVar
 
 from ..clients.json_reply import document, refusal, served
 from ..clients.web import CONNECTION, connection, fetch, parse
+from ..core.counted import whole
 from ..core.errors import ConfigError, NoData, Unavailable, Unsupported
 from ..core.jsonpath import numbers, places, same, steps, there
 from ..core.metric import PLACEHOLDERS, fill, window_labels
@@ -162,16 +162,11 @@ class WebProvider:
         return "; ".join(partial)
 
     def _counted(self, answer: Any, values: int) -> list[int | None]:
-        """How many requests each value was made from. A value made from none is no data, whatever its source makes of 0 / 0."""
+        """How many requests each value was made from."""
         if not self._count_path:
             return [None] * values
         counts = _one_each(numbers(answer, self._count_path, "web.count_path"), values, "count", self._where)
-        wrong = [count for count in counts if not math.isfinite(count) or count < 0]
-        if wrong:
-            raise Unavailable(f"{wrong[0]:g} is no number of requests", where="web.count_path")
-        if 0 in counts:
-            raise NoData("made from no requests at all", where="web.count_path")
-        return [int(count + 0.5) for count in counts]
+        return [whole(count, "web.count_path") for count in counts]
 
     def _dated(self, answer: Any, values: int, now: float) -> list[float]:
         """The time of each value. Raises Stale when one of them is old."""

@@ -171,7 +171,9 @@ def test_counts_belong_to_values(server: ScriptedServer) -> None:
         ask(server, document, "{$.v[0]}", count_path="{$.n}")
 
 
-@pytest.mark.parametrize(("n", "error"), [(0, NoData), ("0.0", NoData), (None, NoData), (-1, Unavailable), ("NaN", Unavailable), ("many", Unavailable)])
+@pytest.mark.parametrize(
+    ("n", "error"), [(0, NoData), ("0.0", NoData), (0.4, NoData), (None, NoData), (-1, Unavailable), ("NaN", Unavailable), ("many", Unavailable)]
+)
 def test_counts_that_are_none(server: ScriptedServer, n: Any, error: type[DeliveryError]) -> None:
     with pytest.raises(error):
         ask(server, {"v": 0, "n": n}, count_path="{$.n}")
