@@ -52,6 +52,18 @@ def test_what_is_well_stays_and_what_is_not_goes_back(shop: Site) -> None:
     assert shop.weights == {"stable": 100, "canary": 0}
 
 
+def test_of_two_at_once_one_goes_back_and_the_other_leaves_it_alone(shop: Site) -> None:
+    say(shop, [*[0.001] * 8, 0.2])
+    shop.release["rollout_watch"] = {"duration": "10m", "interval": "500ms"}
+    pair = [shop.start("watch"), shop.start("watch")]
+    ends = [run.end() for run in pair]
+    told = "\n".join(end.text for end in ends)
+    assert sorted(end.outcome for end in ends) == ["busy", "rolled_back"], told
+    assert all(end.status == 2 for end in ends) and "Traceback" not in told
+    assert shop.weights == {"stable": 100, "canary": 0} and shop.record["stable"]["version"] == "1" and shop.holder == ""
+    assert [past["outcome"] for past in shop.record["history"]] == ["promoted"], "one way back"
+
+
 def test_metrics_that_are_away_take_nothing_back(shop: Site) -> None:
     say(shop, [0.001, {"error": "the server is down"}])
     done = shop.run("watch")

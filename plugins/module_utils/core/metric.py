@@ -200,8 +200,9 @@ class Metric:
         fits = math.floor((seconds - self.initial_delay) / self.interval + 1e-9) + (1 if self.initial_delay else 0)
         return max(0, min(self.count, fits) if self.count else fits)
 
-    def check_fits(self, seconds: float, where: str) -> None:
-        """Refuse a watched wait of ``seconds`` in which this metric could never be judged. Raises ConfigError."""
+    def check_fits(self, seconds: float, where: str, age: float = 0.0) -> None:
+        """Refuse a watched wait of ``seconds`` in which this metric could never be judged; ``age`` is for how many seconds what is watched serves as
+        it does when the wait begins. Raises ConfigError."""
         if self.planned(seconds) < 1:
             wait = self.initial_delay + (self.interval or 0)
             raise ConfigError(f"{self.name} is first measured after {show_duration(wait)}, the wait ends after {show_duration(seconds)}", where=where)
@@ -211,7 +212,7 @@ class Metric:
                 where=where, do="Lower its count or interval, or wait longer.",
             )
         longest = literal_range(self.query)
-        if longest > seconds:
+        if longest > seconds + age:
             raise ConfigError(
                 f"{self.name} looks back {show_duration(longest)}, the wait is {show_duration(seconds)}: it would judge the step before",
                 where=where, do="Write [${window}] instead, or wait longer.",

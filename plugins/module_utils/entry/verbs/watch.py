@@ -23,7 +23,7 @@ from ...core.model import STABLE, Phase, Window
 from ...core.options import Option, Options, check
 from ...core.outage import Outages
 from ...core.ports import StateStore
-from ...core.record import Outcome, Record
+from ...core.record import Outcome, Record, Stable
 from ...core.units import duration, from_iso, show_duration
 from .. import build
 from ..catalog import JUDGES, WORKLOADS
@@ -61,7 +61,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if record.running and not record.tidying:
         state = record.outcome.value if record.outcome else "running"
         return _left(spec, Outcome.BUSY, f"{record.release.version} is under way ({state}), and watches itself", context)
-    watched = Watched(spec, store, record, context)
+    watched = Watched(spec, store, record, record.stable, context)
     if not watched.dry_run:
         _target(record, spec)
     if context.check_mode:
@@ -109,10 +109,8 @@ def _concluded(spec: Mapping[str, Any], record: Record, watched: Watched, result
 class Watched:
     """The version that is stable, and what is asked about it."""
 
-    def __init__(self, spec: Mapping[str, Any], store: StateStore, record: Record, context: Context) -> None:
+    def __init__(self, spec: Mapping[str, Any], store: StateStore, record: Record, stable: Stable, context: Context) -> None:
         options = spec["watch"]
-        stable = record.stable
-        assert stable is not None
         self.slot, self.version = stable.slot, stable.version
         self.dry_run = bool(options.get("dry_run", False))
         self.seconds = duration(options.get("duration", "10m"), "rollout_watch.duration")
@@ -167,7 +165,10 @@ class Watched:
 
         # It serves for longer than it is watched, so that the first look can look back; patience with missing data begins with the watch.
         patient = tuple(
-            replace(eased(metric, before(metric) if metric.baseline == "before" else None), no_data_timeout=metric.no_data_timeout + now - self._since)
+            replace(
+                eased(metric, before(metric) if metric.builtin in SHARES and metric.baseline == "before" else None),
+                no_data_timeout=metric.no_data_timeout + now - self._since,
+            )
             for metric in self.metrics
         )
         context.say(f"{spec['name']}: watching {self.version} for {show_duration(self.seconds)}, a look every {show_duration(self._interval)}")
