@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.gate_http import OPTIONS as GATE_OPTIONS
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.gate_http import HttpGate
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.oauth2 import EARLY, UNSAID, ClientCredentials
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.web import CONNECTION, connection, fetch
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.gate import Gate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import argument_spec, validate
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog import PROVIDERS
@@ -258,6 +261,13 @@ def test_nothing_of_it_is_shown(issuer: Issuer) -> None:
     spec = argument_spec(CONNECTION)["oauth2"]["options"]
     assert spec["client_secret"]["no_log"] is True
     assert spec["token_url"]["no_log"] is False
+
+
+def test_the_http_gate_has_it(issuer: Issuer) -> None:
+    gate = HttpGate.from_options(validate({"url": issuer.resource.url + "/${gate}", **issuer.options()}, GATE_OPTIONS, "gate.http"))
+    with pytest.raises(Unavailable, match="its decision is"):
+        gate.poll(Gate("half", "r1", "a" * 64, "2027-01-15T08:00:00.000Z"))
+    assert [request.headers["authorization"] for request in issuer.resource.requests] == ["Bearer t0ken-0"]
 
 
 ASKED: dict[str, tuple[dict[str, Any], str]] = {
