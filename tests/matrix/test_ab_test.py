@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ansible_collections.progressive.delivery.tests.matrix.rig import Site
+from ansible_collections.progressive.delivery.tests.matrix.rig import Site, ended
 
 
 def totals(share: float, each: int = 400, looks: int = 400) -> dict[str, list[float]]:
@@ -105,3 +106,21 @@ def test_the_role_by_itself_tests_what_is_changed_through_an_api(tmp_path: Path)
     assert (done.status, done.outcome) == (0, "promoted"), done.text
     assert json.loads((tmp_path / "work.json").read_text())["tracks"]["stable"]["version"] == "2"
     assert report(where)["verdict"] == "win"
+
+
+def test_a_test_that_is_ended_goes_on_with_what_it_has_seen(tmp_path: Path) -> None:
+    where = site(tmp_path, 0.10, 0.16, min_duration="10s", max_duration="60s")
+    running = where.start("ab_test", "2")
+    with ended(running):
+        where.until(lambda: len(where.events("trial")) >= 3, running, "some looks of the test")
+        running.send(signal.SIGTERM)
+        stopped = running.end()
+    where.until(lambda: where.holder == "", what="the lease given back")
+    assert stopped.status != 0 and where.record["outcome"] == "interrupted" and where.weights["canary"] == 50, stopped.text
+    seen = where.record["trial"]
+    assert seen["looks"] >= 3 and seen["total"]["requests"] >= 800
+    done = where.run("resume", "2")
+    assert (done.status, done.outcome) == (0, "promoted"), done.text
+    after = where.record["trial"]
+    assert after["began"] == seen["began"] and after["looks"] > seen["looks"] and after["total"]["requests"] > seen["total"]["requests"]
+    assert report(where)["verdict"] == "win" and report(where)["test_seconds"] >= 10

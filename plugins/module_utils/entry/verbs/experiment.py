@@ -12,7 +12,7 @@ from typing import Any, Optional
 from ...core.advance import Result
 from ...core.bake import BakeResult
 from ...core.codec import decode, encode
-from ...core.errors import ConfigError, DeliveryError, NoData
+from ...core.errors import ConfigError, DeliveryError, Interrupted, NoData
 from ...core.evidence import Counts
 from ...core.experiment import options as experiment
 from ...core.experiment.judge import TrialJudge
@@ -141,7 +141,11 @@ def carry_out_bake(current: Run, context: Context) -> dict[str, Any]:
         return analysis.carry_out(current, context)
     trying = Trying(current, context)
     trying.reach()
-    result = trying.watch()
+    try:
+        result = trying.watch()
+    except Interrupted:
+        trying.record(trying.concluded())
+        raise
     finding = trying.concluded()
     if not trying.over(result):
         trying.record(finding, "ended")
