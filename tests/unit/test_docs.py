@@ -249,7 +249,7 @@ def written(*patterns: str) -> list[Path]:
 
 @pytest.mark.parametrize("path", written("*.yml", "*.yaml"), ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_tasks_in_files_are_valid(path: Path) -> None:
-    if path.name in (".gitlab-ci.yml", "galaxy.yml"):
+    if path.name in (".gitlab-ci.yml", "galaxy.yml") or path.parent.name == "rulebooks":
         return
     nothing(check_yaml(path.read_text(encoding="utf-8"), str(path.relative_to(CHECKOUT)), all_tasks=path.parent.name in ("tasks", "handlers", "playbooks")))
 
@@ -271,6 +271,14 @@ def test_commands_in_guides_name_playbooks_that_exist() -> None:
             if name not in PLAYBOOKS:
                 wrong.append(f"{path.relative_to(CHECKOUT)}: there is no playbook {NAMESPACE}.{name}")
     nothing(wrong)
+
+
+def test_rulebooks_start_playbooks_that_exist() -> None:
+    started = re.findall(
+        r"run_playbook:\s+name:\s*(\S+)", "".join(path.read_text(encoding="utf-8") for path in (CHECKOUT / "extensions").rglob("rulebooks/*.yml"))
+    )
+    assert started
+    nothing(f"there is no playbook {name}" for name in started if name not in {f"{NAMESPACE}.{playbook}" for playbook in PLAYBOOKS})
 
 
 def test_no_value_of_the_environment_is_passed_by_extra_vars() -> None:
