@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real Prometheus server that scrapes two tracks of a made-up shop every second."""
+"""A real Prometheus server that scrapes two tracks of a made-up shop every second, or that holds a past which was written into it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
 
@@ -74,28 +75,42 @@ class Exporter:
 
 
 class Prometheus:
-    """The server as a child process, its data in ``folder``."""
+    """The server as a child process, its data in ``folder``.
 
-    def __init__(self, folder: pathlib.Path, exporter: Exporter) -> None:
+    ``history``: what it holds from before, in OpenMetrics. ``web``: its web.config, with which ``ready`` is how it is reached.
+    """
+
+    def __init__(self, folder: pathlib.Path, exporter: Exporter | None = None, *, history: str = "", web: dict[str, Any] | None = None,
+                 ready: Callable[[str], bool] | None = None) -> None:
         binary = shutil.which("prometheus")
         assert binary, "the program prometheus is not installed (Debian: apt-get install prometheus)"
         jobs = [
             {"job_name": track, "scrape_interval": "1s", "scrape_timeout": "1s", "metrics_path": f"/{track}",
              "static_configs": [{"targets": [f"127.0.0.1:{exporter.port}"], "labels": {"track": track}}]}
             for track in exporter.tracks
-        ]  # fmt: skip
+        ] if exporter else []  # fmt: skip
+        if history:
+            backfill(folder, history)
+        more = []
+        if web:
+            (folder / "web.yml").write_text(json.dumps(web))
+            more = [f"--web.config.file={folder}/web.yml"]
         (folder / "prometheus.yml").write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if web and 'tls_server_config' in web else 'http'}://127.0.0.1:{self.port}"
+        self._asked = ready
         self._log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
-            [binary, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{self.port}"],
+            [binary, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{self.port}",
+             "--storage.tsdb.retention.time=10y", *more],
             stdout=self._log, stderr=self._log,
         )  # fmt: skip
         wait_until(self._ready, 30, lambda: (folder / "log").read_text()[-2000:])
 
     def _ready(self) -> bool:
         assert self.process.poll() is None, "prometheus ended by itself"
+        if self._asked:
+            return self._asked(self.url)
         try:
             with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as answer:
                 return bool(answer.status == 200)
@@ -106,6 +121,15 @@ class Prometheus:
         self.process.kill()
         self.process.wait()
         self._log.close()
+
+
+def backfill(folder: pathlib.Path, history: str) -> None:
+    """Write OpenMetrics as blocks into the data of a server that is to start in ``folder``."""
+    binary = shutil.which("promtool")
+    assert binary, "the program promtool is not installed (Debian: apt-get install prometheus)"
+    (folder / "history.om").write_text(history + "# EOF\n")
+    done = subprocess.run([binary, "tsdb", "create-blocks-from", "openmetrics", f"{folder}/history.om", f"{folder}/data"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def wait_until(true: Callable[[], bool], seconds: float, says: Callable[[], str] = lambda: "") -> None:

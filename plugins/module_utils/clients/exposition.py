@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..core.errors import Unavailable
+from ..core.errors import ConfigError, Unavailable
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\\n]|\\.)*)"\s*(,|(?=\}))')
@@ -101,6 +101,18 @@ def quantile(histogram: Mapping[tuple[float, float], float], share: float) -> fl
             return lower if math.isinf(upper) else lower + (upper - lower) * (rank - seen) / count
         seen += count
     return None
+
+
+def share_above(histogram: Mapping[tuple[float, float], float], bound: float) -> tuple[float, int] | None:
+    """(share of the observations above ``bound``, observations); None without any. Raises ConfigError for a bound within a bucket."""
+    count = sum(histogram.values())
+    if not count:
+        return None
+    edge = bound * (1 + 1e-9)
+    if any(lower * (1 + 1e-9) < bound and edge < upper for lower, upper in histogram):
+        ends = sorted({upper for _lower, upper in histogram if math.isfinite(upper)})
+        raise ConfigError(f"{bound:g} lies within a bucket", where="slower_than", do=f"The buckets end at {', '.join(f'{end:g}' for end in ends)}.")
+    return sum(observed for (lower, _upper), observed in histogram.items() if lower * (1 + 1e-9) >= bound) / count, int(count)
 
 
 def _select(metrics: Iterable[Metric], name: str, labels: Mapping[str, str]) -> list[Metric]:

@@ -23,7 +23,8 @@ from . import exposition
 from .exposition import Metric
 from .web import CONNECTION, connection, fetch, parse
 
-BUILTINS = ("error_rate", "success_rate", "request_rate", "latency")
+BUILTINS = ("error_rate", "success_rate", "request_rate", "latency", "slow_share")
+WITHOUT_DURATIONS = BUILTINS[:3]
 LOOKS = 4096
 """Looks remembered: more than a day of one every 30 s."""
 
@@ -117,8 +118,10 @@ class Scrapes:
         look = self.look()
         earlier = self._earlier(look, window)
         delta, seconds = self._delta(earlier, look, name), look.time - earlier.time
-        value = self._value(delta, seconds, window, name, look)
-        return Series((Sample((Point(look.time, value, int(delta.requests)),), {"track": window.track}),), query=window.builtin)
+        value, n = self._value(delta, seconds, window, name, look), int(delta.requests)
+        if window.builtin == "slow_share":
+            value, n = _slow(delta, window, name)
+        return Series((Sample((Point(look.time, value, n),), {"track": window.track}),), query=window.builtin)
 
     def _earlier(self, look: Look, window: Window) -> Look:
         """The look nearest to the window's start. One from before it counts when it is hardly too early; else the last one before this."""
@@ -154,10 +157,19 @@ class Scrapes:
             return delta.failed / delta.requests
         if window.builtin == "success_rate":
             return 1 - delta.failed / delta.requests
+        if window.builtin == "slow_share":
+            return math.nan  # said by the histogram's own counts
         seconds_taken = exposition.quantile(delta.latency, window.quantile)
         if seconds_taken is None:
             raise NoData(f"there is no histogram of the durations of {name}", do="Have the load balancer keep one.")
         return seconds_taken * 1000
+
+
+def _slow(delta: Tally, window: Window, name: str) -> tuple[float, int]:
+    found = exposition.share_above(delta.latency, window.slower_than)
+    if found is None:
+        raise NoData(f"there is no histogram of the durations of {name}", do="Have the load balancer keep one.")
+    return found
 
 
 def tallied(

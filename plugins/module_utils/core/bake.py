@@ -350,6 +350,8 @@ class _Bake:
     def window(self, watch: _Watch) -> tuple[Window, str]:
         """The window of the next look; with a reason instead while the step is too young for it."""
         metric, now = watch.metric, self.clock.time()
+        if metric.resolution:
+            return self.stretch(watch, metric.resolution)
         counts = watch.evidence is not None and watch.evidence.kind != POINTS
         age, lag = now - (watch.evidence.began if watch.evidence and counts else self.started), self.ports.lag(metric)
         fresh = age - lag
@@ -363,8 +365,21 @@ class _Bake:
             return window, f"the step is {show_duration(age)} old, no window fits into it yet"
         return window, ""
 
+    def stretch(self, watch: _Watch, resolution: float) -> tuple[Window, str]:
+        """The window of values that are new since the last look, each of them made from the step alone."""
+        metric, now, lag = watch.metric, self.clock.time(), self.ports.lag(watch.metric)
+        lookback, newest = self.lookback(metric), watch.evidence.newest if watch.evidence else None
+        start = self.started + lag if newest is None else max(self.started + lag, newest - lookback)
+        missing = f"the step is {show_duration(now - self.started)} old, no value of {show_duration(lookback)} fits into it yet"
+        return self.on_track(metric, self.scope.candidate, start, now), missing if now - lag - start < lookback + resolution else ""
+
+    def lookback(self, metric: Metric) -> float:
+        """How far back one value of a series reaches: a rate needs two samples, and one may be missing."""
+        return max(metric.resolution, SCRAPES * self.ports.lag(metric), literal_range(metric.query)) if metric.resolution else 0.0
+
     def on_track(self, metric: Metric, track: str, start: float, end: float) -> Window:
-        return Window(track, start, end, self.scope.labels.get(track, {}), metric.builtin, metric.quantile)
+        return Window(track, start, end, self.scope.labels.get(track, {}), metric.builtin, metric.quantile, metric.slower_than or 0.0,
+                      metric.resolution or 0.0, self.lookback(metric))
 
     def ask(self, metric: Metric, window: Window) -> Optional[Series]:
         try:

@@ -62,6 +62,11 @@ class Evidence:
         self._points: list[Point] = []
         self._base_points: list[Point] = []
 
+    @property
+    def newest(self) -> Optional[float]:
+        """When the candidate's newest value was; None before the first."""
+        return max((point.time for point in self._points), default=None)
+
     def restart(self, now: float) -> bool:
         """The source counts anew: windows begin now. False when nothing had been counted, so that the window may as well stay."""
         if self.whole or self.kind == POINTS or self._last == Counts(0, 0, 0, 0):
@@ -75,8 +80,8 @@ class Evidence:
         Raises Unavailable for an answer that holds no counts where counts are weighed, NoData for an empty one.
         """
         if self.kind == POINTS:
-            self._points += [point for sample in candidate.samples for point in sample.points]
-            self._base_points += [point for sample in baseline.samples for point in sample.points] if baseline else []
+            self._points += _unseen(self._points, candidate, metric.resolution)
+            self._base_points += _unseen(self._base_points, baseline, metric.resolution) if baseline else []
             return _series(candidate, self._points), _series(candidate, self._base_points) if self._base_points else None
         if baseline is None:
             return candidate, None
@@ -133,6 +138,15 @@ def _counted(metric: Metric, series: Series, side: str, seen: float, kind: str) 
     share = 1 - point.value if kind == COUNTS and metric.direction == "decrease" else point.value
     requests = int(point.n * seen)
     return round(share * requests), requests
+
+
+def _unseen(known: list[Point], series: Series, resolution: Optional[float]) -> list[Point]:
+    """The points of an answer. Series of a resolution overlap the look before: what it had is not taken twice."""
+    points = [point for sample in series.samples for point in sample.points]
+    if not resolution or not known:
+        return points
+    newest = max(point.time for point in known) + resolution / 2
+    return [point for point in points if point.time > newest]
 
 
 def _series(like: Series, points: list[Point]) -> Series:

@@ -23,7 +23,7 @@ from .units import show_percent
 POINT_JUDGES = ("", "relative", "threshold")
 """Values of ``judge`` that mean this module. Any other names a statistical judge."""
 
-SHARES = ("conversion", "cpu_throttling", "error_rate", "success_rate")
+SHARES = ("conversion", "cpu_throttling", "error_rate", "slow_share", "success_rate")
 OF_BASELINE = {"before": "before the release", "experiment": "of the experiment's baseline", "fixed": "as fixed", "stable": "of stable"}
 BASELINE = {"before": "the time before the release", "experiment": "the experiment's baseline", "fixed": "the fixed baseline", "stable": "stable"}
 
@@ -67,8 +67,9 @@ def gate(metric: Metric, candidate: Series, *, track: str = CANARY) -> Verdict |
         return Verdict(Phase.PENDING, f"{name}: {n:,} of {metric.min_requests:,} requests, needs {metric.min_requests - n:,} more", n=n)
     if samples < metric.min_samples:
         return Verdict(Phase.PENDING, f"{name}: {samples} of {metric.min_samples} samples", n=n)
-    if any(math.isinf(value) for value in values) and "isInf" not in asked:
-        shown = next(value for value in values if math.isinf(value))
+    seen = [point.value for sample in candidate.samples for point in sample.points] if metric.resolution else values
+    if any(math.isinf(value) for value in seen) and "isInf" not in asked:
+        shown = next(value for value in seen if math.isinf(value))
         return Verdict(Phase.FAILED, f"{name} is {shown:+}: an infinite value passes only a condition that names isInf", n=n)
     return None
 

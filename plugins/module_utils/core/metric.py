@@ -22,7 +22,7 @@ from .options import Option, Options, one_key, validate
 from .presets import PRESETS
 from .units import duration, show_duration
 
-BUILTINS = ("conversion", "cpu_throttling", "error_rate", "latency", "memory", "request_rate", "restarts", "success_rate")
+BUILTINS = ("conversion", "cpu_throttling", "error_rate", "latency", "memory", "request_rate", "restarts", "slow_share", "success_rate")
 FALLING_IS_BAD = ("conversion", "request_rate", "success_rate")
 DEFAULT_JUDGE = "sequential"
 """Judges the built-in shares of which a release file says nothing more."""
@@ -54,6 +54,14 @@ METRIC_OPTIONS: Options = {
         "str", "A built-in metric of the provider, instead of a query. Rates and shares lie between 0 and 1, V(latency) is milliseconds.", choices=BUILTINS
     ),
     "quantile": Option("float", "Which quantile the built-in latency is.", default=0.95, minimum=0.0, maximum=1.0),
+    "slower_than": Option(
+        "duration", "With the built-in V(slow_share): the share of requests that took longer. It must be a bound of the histogram's buckets: a count between"
+        " two bounds would be a guess.", aliases=("slowerThan",)
+    ),
+    "resolution": Option(
+        "duration", "Ask for a value every so often over the window, not for one value of the window. For judges that weigh values, and for providers"
+        " that keep the past."
+    ),
     "interval": Option("duration", "Time between two measurements."),
     "initial_delay": Option("duration", "Time before the first measurement.", default="0s", aliases=("initialDelay",)),
     "count": Option("int", "Measurements to take. 0, or an interval without a count: until the step ends.", minimum=0),
@@ -116,6 +124,8 @@ class Metric:
     cumulative: bool = False
     builtin: str = ""
     quantile: float = 0.95
+    slower_than: Optional[float] = None
+    resolution: Optional[float] = None
     interval: Optional[float] = None
     initial_delay: float = 0.0
     count: Optional[int] = None
@@ -161,7 +171,7 @@ class Metric:
         provider, provider_options = _choice(given.pop("provider", None), providers, f"{where}.provider", "provider")
         by_default = DEFAULT_JUDGE if _left_to_us(given) and not bounds and DEFAULT_JUDGE in (judges or ()) else None
         judge, judge_options = _choice(given.pop("judge", by_default), judges, f"{where}.judge", "judge")
-        for name in ("interval", "initial_delay", "no_data_timeout", "baseline_window"):
+        for name in ("baseline_window", "initial_delay", "interval", "no_data_timeout", "resolution", "slower_than"):
             if name in given:
                 given[name] = duration(given[name], f"{where}.{name}")
         given.setdefault("no_data_timeout", no_data_timeout)
@@ -250,7 +260,7 @@ def analysis_options(providers: Options) -> Options:
 def _left_to_us(given: Mapping[str, Any]) -> bool:
     """Whether a built-in share of requests stands there without a word about what is good."""
     said = {"success_condition", "failure_condition", "max_ratio", "max_delta", "judge"} & set(given)
-    ours = given.get("builtin") in ("conversion", "error_rate", "success_rate") and given.get("baseline", "stable") == "stable"
+    ours = given.get("builtin") in ("conversion", "error_rate", "slow_share", "success_rate") and given.get("baseline", "stable") == "stable"
     return ours and not said and not given["dry_run"]
 
 
@@ -280,6 +290,12 @@ def _refuse(metric: Metric, where: str) -> None:
         raise no("a built-in metric knows its whole", "Leave total_query out, or give query instead of builtin.")
     if metric.cumulative and not metric.total_query:
         raise no("cumulative counts need total_query", "Say what counts the whole.")
+    if (metric.builtin == "slow_share") != (metric.slower_than is not None) or metric.slower_than == 0:
+        raise no("builtin: slow_share and slower_than belong together", "Write how long is too long, such as slower_than: 500ms.")
+    if metric.resolution is not None and metric.resolution < 0.001:
+        raise no("a resolution of 0 never ends", "Write 15s or longer.")
+    if metric.resolution is not None and metric.total_query:
+        raise no("resolution is for values, total_query makes one share of counts", "Keep one of the two.")
     for name in ("success_condition", "failure_condition"):
         text = getattr(metric, name)
         if text:
@@ -382,5 +398,5 @@ def quoted(text: str) -> str:
 
 def window_labels(window: Window) -> dict[str, str]:
     """The labels of a window with ``track`` and ``window``; the window in whole seconds, as ``45s``."""
-    seconds = int(window.seconds)
+    seconds = int(window.lookback if window.resolution else window.seconds)
     return {**window.labels, "track": window.track, "window": f"{seconds}s" if seconds > 0 else ""}

@@ -236,7 +236,9 @@ class Window:
     """What a query is asked about: ``track`` between ``start`` and ``end`` (seconds since the epoch).
 
     ``labels`` fill ``${...}`` in a query: track, workload, namespace, version; ``window`` is derived. ``builtin`` and
-    ``quantile`` are set when one of the built-in metrics is asked for instead of a query of the user's.
+    ``quantile`` are set when one of the built-in metrics is asked for instead of a query of the user's; ``slower_than`` (seconds) with the share of
+    slow requests. With ``resolution`` a value is wanted every so many seconds, each made from the ``lookback`` seconds before it and from nothing
+    before ``start``; without it one value of the whole window.
     """
 
     track: str
@@ -245,6 +247,9 @@ class Window:
     labels: Mapping[str, str] = field(default_factory=dict)
     builtin: str = ""
     quantile: float = 0.95
+    slower_than: float = 0.0
+    resolution: float = 0.0
+    lookback: float = 0.0
 
     @property
     def seconds(self) -> float:

@@ -32,7 +32,7 @@ from .model import Phase, Series, Verdict
 from .options import Option, Options
 from .units import show_duration, show_percent
 
-COUNTED = ("conversion", "error_rate", "success_rate")
+COUNTED = ("conversion", "error_rate", "slow_share", "success_rate")
 """Built-in metrics that are shares of requests."""
 RATIOS = (1.02, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 25.0, 100.0, 1000.0)
 """How many times worse the candidate might be, beyond what is allowed: a wide net, since nobody knows beforehand. Equal weights."""

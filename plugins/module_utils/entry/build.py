@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, Optional
 
 from ..core.errors import ConfigError, unknown
+from ..core.evidence import POINTS as VALUES
 from ..core.experiment import options as experiment
 from ..core.experiment.verdict import Design
 from ..core.metric import Metric
@@ -113,10 +114,28 @@ def metrics(analysis: Optional[Mapping[str, Any]]) -> list[Metric]:
     if twice:
         raise ConfigError(f"metric {twice!r} is listed twice", where="rollout_analysis.metrics", do="Give each its own name.")
     for index, metric in enumerate(made):
+        where = f"rollout_analysis.metrics[{index}]"
         if metric.judge in JUDGES:
-            JUDGES[metric.judge].check(metric, f"rollout_analysis.metrics[{index}]")
+            JUDGES[metric.judge].check(metric, where)
+        if metric.resolution:
+            _check_series(metric, analysis, where)
     shares(made, analysis.get("alpha", BUDGET))
     return made
+
+
+def _check_series(metric: Metric, analysis: Mapping[str, Any], where: str) -> None:
+    """Raise ConfigError where nobody weighs or answers a series of values."""
+    if metric.judge not in JUDGES or JUDGES[metric.judge].KIND != VALUES:
+        known = ", ".join(sorted(name for name in JUDGES if JUDGES[name].KIND == VALUES))
+        raise ConfigError("resolution is for judges that weigh values", where=f"{where}.resolution", do=f"Use one of {known}, or leave it out.")
+    kind = metric.provider or next(iter(analysis.get("provider") or ()), "")
+    if kind and not keeps_past(kind):
+        raise ConfigError(f"{kind} answers with one value of a window", where=f"{where}.resolution", do="Leave it out, or measure with prometheus.")
+
+
+def keeps_past(kind: str) -> bool:
+    """Whether providers of this kind answer about any time, and with series."""
+    return bool(getattr(PROVIDERS[kind], "KEEPS_PAST", False))
 
 
 def judges(metrics: Sequence[Metric], analysis: Mapping[str, Any], bake: int = 1, bakes: int = 0) -> dict[str, Judge]:

@@ -67,8 +67,9 @@ class KayentaJudge:
     @staticmethod
     def check(metric: Metric, where: str) -> None:
         """Raise ConfigError for what this judge cannot judge."""
-        if metric.baseline not in ("stable", "experiment"):
-            raise ConfigError("kayenta compares values of the same time", where=f"{where}.baseline", do="Write stable or experiment.")
+        if metric.baseline not in ("stable", "experiment", "before" if metric.resolution else ""):
+            raise ConfigError("kayenta compares values of the same time", where=f"{where}.baseline",
+                              do="Write stable or experiment; with a resolution, before.")
         if metric.max_ratio is not None or metric.max_delta is not None:
             raise ConfigError("kayenta has allowed_increase and critical_increase for that", where=where, do="Give them within judge: {kayenta: {...}}.")
         if metric.judge_options["marginal"] > metric.judge_options["pass"]:

@@ -49,8 +49,9 @@ class MannWhitneyJudge:
     @staticmethod
     def check(metric: Metric, where: str) -> None:
         """Raise ConfigError for what this judge cannot judge."""
-        if metric.baseline not in ("stable", "experiment"):
-            raise ConfigError("mann_whitney compares values of the same time", where=f"{where}.baseline", do="Write stable or experiment.")
+        if metric.baseline not in ("stable", "experiment", "before" if metric.resolution else ""):
+            raise ConfigError("mann_whitney compares values of the same time", where=f"{where}.baseline",
+                              do="Write stable or experiment; with a resolution, before.")
         if metric.max_ratio is not None or metric.max_delta is not None:
             raise ConfigError("max_ratio and max_delta have no meaning beside mann_whitney", where=where, do="Keep one of them, or give a condition.")
 

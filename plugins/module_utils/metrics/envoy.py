@@ -26,7 +26,7 @@ from ..core.model import Point, Sample, Series, Window
 from ..core.options import Option
 from ..core.units import duration, show_duration
 
-BUILTINS = ("error_rate", "success_rate", "request_rate", "latency")
+BUILTINS = ("error_rate", "success_rate", "request_rate", "latency", "slow_share")
 LOOKS = 4096
 """Looks remembered: more than a day of one every 30 s."""
 
@@ -95,8 +95,8 @@ class EnvoyProvider:
         look = self._look()
         earlier = self._earlier(look, window)
         delta = self._delta(earlier, look, self.clusters[window.track])
-        value = _value(delta, look.time - earlier.time, window)
-        return Series((Sample((Point(look.time, value, delta.requests),), {"track": window.track}),), query=window.builtin)
+        value, n = _value(delta, look.time - earlier.time, window)
+        return Series((Sample((Point(look.time, value, n),), {"track": window.track}),), query=window.builtin)
 
     def _look(self) -> Look:
         counters, epochs = {}, {}
@@ -135,17 +135,18 @@ class EnvoyProvider:
         return Counters(requests, failed, latency)
 
 
-def _value(delta: Counters, seconds: float, window: Window) -> float:
-    """The builtin's value. Raises NoData: without requests there is a rate, and nothing else."""
+def _value(delta: Counters, seconds: float, window: Window) -> tuple[float, int]:
+    """The builtin's value, and what it was made from. Raises NoData: without requests there is a rate, and nothing else; ConfigError."""
     if window.builtin == "request_rate":
-        return delta.requests / seconds
+        return delta.requests / seconds, delta.requests
     if not delta.requests:
         raise NoData(f"no requests to {window.track} in the last {show_duration(seconds)}")
     if window.builtin == "error_rate":
-        return delta.failed / delta.requests
+        return delta.failed / delta.requests, delta.requests
     if window.builtin == "success_rate":
-        return 1 - delta.failed / delta.requests
+        return 1 - delta.failed / delta.requests, delta.requests
     latency = exposition.quantile(delta.latency, window.quantile)
     if latency is None:
         raise NoData(f"Envoy has not merged the latencies of {window.track} yet", do="It does so every stats_flush_interval.")
-    return latency
+    slow = exposition.share_above(delta.latency, window.slower_than * 1000) if window.builtin == "slow_share" else None
+    return slow or (latency, delta.requests)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..clients.exposition import Metric
-from ..clients.scraped import BUILTINS, SCRAPED, Reading, Scrapes, started, tallied, track_names
+from ..clients.scraped import BUILTINS, SCRAPED, WITHOUT_DURATIONS, Reading, Scrapes, started, tallied, track_names
 from ..core.errors import ConfigError
 from ..core.model import Series, Window
 from ..core.options import Option, Options
@@ -79,7 +79,7 @@ class NginxProvider:
             )
             return Reading(found, started(metrics, counting.began) if counting.began else None)
 
-        builtins = BUILTINS if counting.durations else BUILTINS[:-1]
+        builtins = BUILTINS if counting.durations else WITHOUT_DURATIONS
         return cls(Scrapes.from_options(options, read, "upstream", "nginx"), upstreams, builtins)
 
     def probe(self) -> None:

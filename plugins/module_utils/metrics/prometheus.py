@@ -3,17 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Metrics from Prometheus, and from what speaks its query API (Thanos, Mimir, VictoriaMetrics, OpenShift's monitoring).
 
-Built-in metrics are shares 0..1 (``error_rate``, ``success_rate``, ``cpu_throttling``), requests a second (``request_rate``), milliseconds
+Built-in metrics are shares 0..1 (``error_rate``, ``success_rate``, ``slow_share``, ``cpu_throttling``), requests a second (``request_rate``), milliseconds
 (``latency``), bytes (``memory``) and a number (``restarts``). ``Point.n`` is the number of requests in the window.
 
 An instant query is evaluated at the server's own time. An answer counts only when it is whole: HTTP 200, ``status: success``, no warnings,
-values in the API's own spelling, and a newest sample younger than two scrapes. Source: the HTTP API of Prometheus 2.x, ``/api/v1/query``.
+values in the API's own spelling, and a newest sample younger than two scrapes. A window with a resolution is a range query, on times that are
+multiples of it. Source: the HTTP API of Prometheus 2.x, ``/api/v1/query`` and ``/api/v1/query_range``.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -29,6 +31,8 @@ from ..core.options import Option, Options
 from ..core.promql import selectors
 from ..core.units import duration, show_duration
 
+MOST_POINTS = 11000
+"""What one answer may hold of a series: the server's own limit."""
 PAST = 30.0
 """A window that ended more than this many seconds ago is asked about at its end, not now."""
 
@@ -64,6 +68,7 @@ POD_NAMES: Mapping[str, str] = {"deployment": "[^-]+-[^-]{5}", "statefulset": "[
 class PrometheusProvider:
     """The MetricProvider port over one Prometheus. ``lag``: seconds the newest sample may be behind; ``clock``: seconds since the epoch."""
 
+    KEEPS_PAST: ClassVar[bool] = True
     SUMMARY: ClassVar[str] = "A Prometheus server, or anything that answers its query API."
     OPTIONS: ClassVar[Options] = {
         "url": Option("str", "Where the server listens, such as V(http://prometheus:9090). A path before C(/api/v1) is kept.", required=True),
@@ -95,6 +100,7 @@ class PrometheusProvider:
         self._selectors = dict(selectors_by_track or {})
         self._containers = dict(containers_by_track or {})
         self._clock = clock
+        self._bounds_seen: set[str] = set()
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], tracks: Mapping[str, tuple[str, ...]]) -> PrometheusProvider:
@@ -123,6 +129,10 @@ class PrometheusProvider:
         labels = window_labels(window)
         asked = self._builtin(window, labels) if window.builtin else render(query, labels, "query")
         behind = self._clock() - window.end
+        if window.builtin == "slow_share":
+            self._check_bound(window, labels, behind)
+        if window.resolution:
+            return self._series(asked, window, labels, behind)
         answer = self._evaluate(asked, behind if behind > PAST else None)
         if behind <= PAST:
             self._check_fresh(asked, answer.now)
@@ -166,10 +176,48 @@ class PrometheusProvider:
         if kind == "latency" and self._convention.buckets:
             buckets = f"sum by (le) (rate({self._convention.buckets}_bucket{{{with_errors}}}[{span}]))"
             return f"histogram_quantile({window.quantile:g}, {buckets}) * {self._convention.to_ms:g}"
+        if kind == "slow_share" and self._convention.buckets:
+            within = f"sum(rate({self._within(window, labels)}[{span}]))"
+            return f"clamp_min(1 - {within} / sum(rate({self._convention.buckets}_count{{{with_errors}}}[{span}])), 0)"
         queries = {"error_rate": f"{failed} / {total}", "success_rate": f"1 - {failed} / {total}", "request_rate": total}
         if kind not in queries:
             raise Unsupported(f"no built-in metric {kind} for this convention", where="prometheus", do="Write a query.")
         return queries[kind]
+
+    def _within(self, window: Window, labels: Mapping[str, str]) -> str:
+        """The bucket that counts what was not slow. Its bound is spelled by whoever exports it: 1, 1.0 or 1e+06."""
+        bound = round(window.slower_than * 1000 / self._convention.to_ms, 9)
+        spelled = sorted({f"{bound:g}", repr(bound), *([str(int(bound))] if bound == int(bound) else [])})
+        return self._buckets(window, labels, 'le=~"' + "|".join(re.sub(r"([.+])", r"[\1]", text) for text in spelled) + '"')
+
+    def _buckets(self, window: Window, labels: Mapping[str, str], le: str = "") -> str:
+        matchers = self._selector(self._selectors, "selectors", window, labels)
+        return f"{self._convention.buckets}_bucket{{{matchers}{',' + le if le else ''}}}"
+
+    def _check_bound(self, window: Window, labels: Mapping[str, str], behind: float) -> None:
+        """Raise ConfigError where no bucket ends at the bound, Unavailable where only some series have one that does."""
+        within = self._within(window, labels)
+        if within in self._bounds_seen:
+            return
+        ago = behind if behind > PAST else None
+        all_of = self._count(self._buckets(window, labels, 'le="+Inf"'), ago)
+        have = self._count(within, ago)
+        if not all_of and not have:
+            return  # no data, as the query itself will say
+        if not have:
+            found = self._evaluate(f"count by (le) ({self._buckets(window, labels)})", ago).samples
+            bounds = sorted({sample.labels.get("le", "") for sample in found} - {"", "+Inf"}, key=_as_number)
+            raise ConfigError(f"no bucket ends at {show_duration(window.slower_than)}", where="slower_than",
+                              do=f"The buckets of {self._convention.buckets} end at {', '.join(bounds) or 'nothing'}.")
+        if have < all_of:
+            raise Unavailable(f"{have:g} of {all_of:g} series have a bucket that ends at {show_duration(window.slower_than)}", where=within[:200])
+        self._bounds_seen.add(within)
+
+    def _count(self, selector: str, behind: Optional[float]) -> float:
+        try:
+            return self._evaluate(f"count({selector})", behind).samples[0].points[0].value
+        except NoData:
+            return 0.0
 
     def _container_query(self, kind: str, window: Window, labels: Mapping[str, str]) -> str:
         span = labels["window"]
@@ -195,9 +243,9 @@ class PrometheusProvider:
 
     def _counted(self, window: Window, labels: Mapping[str, str]) -> str:
         """The query for how many requests a built-in metric was made from; empty where it is not made from requests."""
-        if window.builtin not in ("error_rate", "success_rate", "request_rate", "latency"):
+        if window.builtin not in ("error_rate", "success_rate", "request_rate", "latency", "slow_share"):
             return ""
-        name = f"{self._convention.buckets}_count" if window.builtin == "latency" else self._convention.requests
+        name = f"{self._convention.buckets}_count" if window.builtin in ("latency", "slow_share") else self._convention.requests
         return f"sum(increase({name}{{{self._selector(self._selectors, 'selectors', window, labels)}}}[{labels['window']}]))"
 
     def _requests(self, query: str, behind: float) -> Optional[int]:
@@ -207,6 +255,43 @@ class PrometheusProvider:
             return None
         value = answer.samples[0].points[0].value
         return int(value + 0.5) if math.isfinite(value) else None
+
+    def _series(self, asked: str, window: Window, labels: Mapping[str, str], behind: float) -> Series:
+        """The values of a range query, times by our clock. The scrape that is still to come is left out; so is what would reach before the window."""
+        step = window.resolution
+        first = math.ceil((window.start + window.lookback) / step - 1e-6) * step
+        last = math.floor((window.end - (0.0 if behind > PAST else self.lag)) / step + 1e-6) * step
+        wanted = round((last - first) / step) + 1
+        if wanted < 1:
+            raise NoData(f"no value every {show_duration(step)} fits into {show_duration(window.seconds)}", where=self.url)
+        if wanted > MOST_POINTS:
+            raise ConfigError(f"{wanted:,} values of {show_duration(window.seconds)} are more than the {MOST_POINTS:,} that a server answers with",
+                              where="resolution", do=f"Write {show_duration(math.ceil(step * wanted / MOST_POINTS))} or more.")
+        before = self._clock()
+        now = self._evaluate("vector(0)", None).now
+        ahead = round(now - (before + self._clock()) / 2)
+        ahead = 0 if abs(ahead) < 2 else ahead  # less than that is the way there and back
+        if behind <= PAST:
+            self._check_fresh(asked, now)
+        answer = self._evaluate_range(asked, first + ahead, last + ahead, step)
+        counted: dict[float, Optional[int]] = {}
+        counts = self._counted(window, labels)
+        if counts:
+            try:
+                found = self._evaluate_range(counts, first + ahead, last + ahead, step).samples[0].points
+            except NoData:
+                found = ()
+            counted = {point.time: int(point.value + 0.5) if math.isfinite(point.value) else None for point in found}
+        samples = tuple(
+            Sample(tuple(Point(point.time - ahead, point.value, counted.get(point.time)) for point in sample.points), sample.labels)
+            for sample in answer.samples
+        )
+        return Series(samples, answer.partial, asked)
+
+    def _evaluate_range(self, query: str, start: float, end: float, step: float) -> _Answer:
+        fields = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
+        response = fetch(f"{self.url}/api/v1/query_range?{urllib.parse.urlencode(fields)}", **self._access)
+        return _read(response, self.url, self._allow_partial, (start - step, end + step))
 
     def _check_fresh(self, query: str, now: float) -> None:
         """Raise Stale when every series that the query reads has stopped: a range still holds old samples for a while."""
@@ -249,8 +334,18 @@ class _Answer:
     partial: str
 
 
-def _read(response: Response, where: str, allow_partial: bool) -> _Answer:
-    """A reply taken apart. Anything that is not exactly what the API promises is Unavailable; a query that it refuses is a ConfigError."""
+def _as_number(text: str) -> float:
+    try:
+        return exposition.number(text)
+    except ValueError:
+        return math.inf
+
+
+def _read(response: Response, where: str, allow_partial: bool, ends: Optional[tuple[float, float]] = None) -> _Answer:
+    """A reply taken apart. ``ends``: a range was asked for, and its values lie between these times.
+
+    Anything that is not exactly what the API promises is Unavailable; a query that it refuses is a ConfigError.
+    """
 
     def wrong(what: str) -> Unavailable:
         return Unavailable(what, where=where)
@@ -274,7 +369,7 @@ def _read(response: Response, where: str, allow_partial: bool) -> _Answer:
     data = reply.get("data")
     if not isinstance(data, dict) or "result" not in data:
         raise wrong("a successful answer without a result")
-    samples = _samples(data, wrong)
+    samples = _samples(data, wrong) if ends is None else _ranges(data, ends, wrong)
     if not samples and partial and not allow_partial:
         raise wrong(f"no data, and the answer is partial: {partial[:200]}")
     if not samples:
@@ -303,6 +398,29 @@ def _samples(data: Mapping[str, Any], wrong: Callable[[str], Unavailable]) -> tu
         if "value" not in entry:
             raise wrong("a series without a value (a native histogram?)")
         samples.append(Sample((_point(entry["value"], wrong),), {str(name): str(value) for name, value in entry["metric"].items()}))
+    return tuple(samples)
+
+
+def _ranges(data: Mapping[str, Any], ends: tuple[float, float], wrong: Callable[[str], Unavailable]) -> tuple[Sample, ...]:
+    """The series of a range. A gap is a value that is not there; what is there rises in time."""
+    result = data["result"]
+    if data.get("resultType") != "matrix":
+        raise wrong(f"the query returns a {str(data.get('resultType'))[:20]}, not a range of values per series")
+    if result is None:
+        return ()
+    if not isinstance(result, list):
+        raise wrong("the result is not a list")
+    samples = []
+    for entry in result:
+        if not isinstance(entry, dict) or not isinstance(entry.get("metric"), dict):
+            raise wrong("a series without labels")
+        if not isinstance(entry.get("values"), list) or not entry["values"] or entry.get("histograms"):
+            raise wrong("a series without values (a native histogram?)")
+        points = tuple(_point(pair, wrong) for pair in entry["values"])
+        times = [ends[0], *(point.time for point in points), ends[1]]
+        if len(points) > MOST_POINTS or any(not earlier < later for earlier, later in zip(times, times[1:])):
+            raise wrong("the values of a range do not follow each other within it")
+        samples.append(Sample(points, {str(name): str(value) for name, value in entry["metric"].items()}))
     return tuple(samples)
 
 

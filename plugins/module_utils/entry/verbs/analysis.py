@@ -160,7 +160,7 @@ def _seen(result: BakeResult, analysis: Mapping[str, Any], guard: Guard) -> tupl
     return chosen, "" if chosen is Result.DONE else (result.early or result.reason)
 
 
-UNITS = {"error_rate": "share", "success_rate": "share", "latency": "ms", "latency_mean": "ms"}
+UNITS = {"error_rate": "share", "success_rate": "share", "slow_share": "share", "latency": "ms", "latency_mean": "ms"}
 
 
 def unit_of(metric: Metric) -> str:

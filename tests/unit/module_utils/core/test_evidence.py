@@ -89,3 +89,18 @@ def test_two_series_that_do_not_belong_together() -> None:
     with pytest.raises(Unavailable, match="not between 0 and 1"):
         as_blocks(*as_series([Counts(11, 10, 0, 10, 10.0)]))
     assert base.samples[0].points[1].n == 10
+
+
+def test_values_of_a_resolution_are_taken_once() -> None:
+    metric = Metric.from_options({"name": "m", "query": "q", "resolution": "15s", "judge": "mann_whitney"}, "m")
+    evidence = Evidence(POINTS, 0.0)
+
+    def look(*times: float) -> Series:
+        return Series((Sample(tuple(Point(at, at) for at in times)),))
+
+    assert evidence.newest is None
+    evidence.add(metric, look(60, 75, 90), look(60, 90), 100)
+    assert evidence.newest == 90
+    own, base = evidence.add(metric, look(90.4, 105, 120), look(75, 90, 105), 130)  # the grid may stray by a part of a second
+    assert [point.time for point in own.samples[0].points] == [60, 75, 90, 105, 120]
+    assert base is not None and [point.time for point in base.samples[0].points] == [60, 90, 105]

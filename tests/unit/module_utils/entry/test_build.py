@@ -94,3 +94,23 @@ def test_the_plan_makes_shares_that_its_router_can_hold(tmp_path: Path, monkeypa
 def test_the_journal_names_the_objects_that_a_router_writes() -> None:
     assert build.written(SimpleNamespace(objects=("service/shop", "service/shop-preview")), {"service": {}}) == "service/shop, service/shop-preview"
     assert build.written(SimpleNamespace(), {"haproxy": {}}) == "haproxy"
+
+
+@pytest.mark.parametrize(("options", "provider", "message"), [
+    ({"judge": "sequential"}, "prometheus", "for judges that weigh values.*kayenta, mann_whitney"),
+    ({"failure_condition": "result > 1"}, "prometheus", "for judges that weigh values"),
+    ({"judge": "kayenta"}, "envoy", "envoy answers with one value"),
+])  # fmt: skip
+def test_a_series_needs_who_answers_and_who_weighs_it(options, provider, message):
+    given = {"name": "m", "query": "q", "resolution": "15s", **options}
+    with pytest.raises(ConfigError, match=message):
+        build.metrics({"provider": {provider: {}}, "metrics": [given]})
+    assert build.metrics({"provider": {"prometheus": {}}, "metrics": [{**given, "failure_condition": "result > 1", "judge": "kayenta"}]})
+
+
+@pytest.mark.parametrize("judge", ["kayenta", "mann_whitney"])
+def test_values_of_before_need_a_resolution(judge):
+    given = {"name": "m", "query": "q", "baseline": "before", "judge": judge}
+    with pytest.raises(ConfigError, match="with a resolution, before"):
+        build.metrics({"provider": {"prometheus": {}}, "metrics": [given]})
+    assert build.metrics({"provider": {"prometheus": {}}, "metrics": [{**given, "resolution": "15s"}]})

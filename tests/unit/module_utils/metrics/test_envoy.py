@@ -71,6 +71,19 @@ def test_builtins_are_differences_summed_over_all_envoys(bed: Bed) -> None:
     assert value == 6.0
 
 
+def test_slow_requests_are_counted_where_the_bound_is_exact(bed: Bed) -> None:
+    bed.later(10, Counters(100, 10, {(240.0, 250.0): 50, (250.0, 260.0): 50}), Counters(300, 10, {(6.0, 7.0): 300}))
+
+    def ask(seconds: float) -> tuple[float, int | None]:
+        [point] = bed.provider.query("", Window("canary", 1000, 1010, builtin="slow_share", slower_than=seconds)).samples[0].points
+        return point.value, point.n
+
+    assert ask(0.25) == (0.125, 400)
+    assert ask(1.0) == (0.0, 400)
+    with pytest.raises(ConfigError, match="255 lies within a bucket"):
+        ask(0.255)
+
+
 def test_the_window_begins_at_the_look_nearest_to_its_start(bed: Bed) -> None:
     bed.later(10, Counters(100, 100, {}))
     assert bed.ask() == (1.0, 100)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.web import Response
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, NoData
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, NoData, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics import prometheus
@@ -108,3 +108,100 @@ def test_a_metric_that_nobody_exports_is_named(monkeypatch: pytest.MonkeyPatch) 
 def test_series_that_are_there_are_not_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
     Server(monkeypatch, count={})
     assert provider().why_no_data("orders > 5", window()) == ""
+
+
+GRID = 1_700_000_010.0
+"""A multiple of 15."""
+
+
+def matrix(*series: Any, **more: Any) -> dict[str, Any]:
+    found = [{"metric": {"n": str(index)}, **({"values": each} if isinstance(each, list) else each)} for index, each in enumerate(series)]
+    return {"status": "success", "data": {"resultType": "matrix", "result": found}, **more}
+
+
+class Ranged:
+    """Answers range queries with ``body``, and instant ones with a number of now. The clock of ours stands at ``GRID``, the server's is ``ahead``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, body: Any, ahead: float = 0.0) -> None:
+        self.body, self.ahead, self.asked = body, ahead, list[dict[str, str]]()
+        monkeypatch.setattr(prometheus, "fetch", self.fetch)
+        self.provider = PrometheusProvider("http://prometheus:9090", {}, clock=lambda: GRID)
+
+    def fetch(self, url: str, **_access: Any) -> Response:
+        parts = urllib.parse.urlsplit(url)
+        if parts.path.endswith("/query_range"):
+            self.asked.append({name: values[0] for name, values in urllib.parse.parse_qs(parts.query).items()})
+            body = self.body
+        else:
+            now = GRID + self.ahead
+            body = {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [now, str(now)]}]}}
+        return Response(200, {}, json.dumps(body).encode())
+
+    def ask(self, query: str = "queue") -> Any:
+        return self.provider.query(query, Window("canary", GRID - 300, GRID, {}, resolution=15.0, lookback=60.0))
+
+
+GOOD = [[GRID - 240, "1"], [GRID - 225, "NaN"], [GRID - 15, "3"]]
+
+
+def test_a_range_leaves_out_the_scrape_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Ranged(monkeypatch, matrix(GOOD, infos=["PromQL info: metric might not be a counter"]))
+    series = server.ask("rate(queue[${window}])")
+    assert server.asked == [{"query": "rate(queue[60s])", "start": f"{GRID - 240:.3f}", "end": f"{GRID - 15:.3f}", "step": "15"}]
+    assert [point.time for point in series.samples[0].points] == [pair[0] for pair in GOOD] and not series.partial
+
+
+def test_another_clock_at_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Ranged(monkeypatch, matrix([[GRID + 3600 - 240, "1"]]), ahead=3600)
+    assert server.ask().samples[0].points[0].time == GRID - 240
+    assert server.asked[0]["start"] == f"{GRID + 3600 - 240:.3f}"
+
+
+@pytest.mark.parametrize("warnings", [["2 of 3 stores answered"], ["expanding series: rpc error: receive series from store"]])
+def test_a_partial_range_is_partial(monkeypatch: pytest.MonkeyPatch, warnings: list[str]) -> None:
+    assert Ranged(monkeypatch, matrix(GOOD, warnings=warnings)).ask().partial == warnings[0]
+    with pytest.raises(Unavailable, match="partial"):
+        Ranged(monkeypatch, matrix(warnings=warnings)).ask()
+
+
+@pytest.mark.parametrize("body", [
+    {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [GRID, "1"]}]}},
+    {"status": "success", "data": {"resultType": "matrix"}}, {"status": "success", "data": {"resultType": "matrix", "result": {}}},
+    {"status": "success"}, {"status": "error", "errorType": "internal", "error": "boom"},
+    matrix({}), matrix([]), matrix({"histograms": [[GRID, {}]]}), matrix({"values": GOOD, "histograms": [[GRID, {}]]}), matrix({"values": {}}),
+    matrix([[GRID - 15, "1"], [GRID - 240, "2"]]), matrix([[GRID - 240, "1"], [GRID - 240, "2"]]), matrix([[GRID - 7200, "1"]]), matrix([[GRID + 60, "1"]]),
+    matrix([[GRID - 240, "0x10"]]), matrix([[GRID - 240, 1]]), matrix([[GRID - 240]]), matrix([["now", "1"]]), matrix(GOOD, [[GRID - 240, "1,5"]]),
+    {"status": "success", "data": {"resultType": "matrix", "result": [{"values": GOOD}]}},
+])  # fmt: skip
+def test_lies_about_a_range(monkeypatch: pytest.MonkeyPatch, body: Any) -> None:
+    with pytest.raises(Unavailable):
+        Ranged(monkeypatch, body).ask()
+
+
+@pytest.mark.parametrize("body", [matrix(), {"status": "success", "data": {"resultType": "matrix", "result": None}}, matrix([[GRID - 240, None]])])
+def test_no_range_is_no_data(monkeypatch: pytest.MonkeyPatch, body: Any) -> None:
+    with pytest.raises(NoData):
+        Ranged(monkeypatch, body).ask()
+
+
+@pytest.mark.parametrize(("have", "error"), [(2, None), (1, Unavailable), (0, ConfigError)])
+def test_every_series_has_the_bucket(monkeypatch: pytest.MonkeyPatch, have: int, error: Any) -> None:
+    asked: list[str] = []
+
+    def fetch(url: str, **_access: Any) -> Response:
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["query"][0]
+        asked.append(query)
+        value = {True: str(have), 'le="+Inf"' in query: "2", "timestamp" in query: str(time.time())}[True] if query.startswith(("count(", "max")) else "0.1"
+        result = [{"metric": {"le": "0.25"} if "by (le)" in query else {}, "value": [time.time(), value]}] if value != "0" else []
+        return Response(200, {}, json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode())
+
+    monkeypatch.setattr(prometheus, "fetch", fetch)
+    asking = provider(selectors={"canary": 'a="b"'})
+    now = time.time()
+    slow = Window("canary", now - 60, now, {}, "slow_share", slower_than=1.0)
+    if error:
+        with pytest.raises(error, match=r"1 of 2 series|no bucket ends at 1 s.*end at 0.25"):
+            asking.query("", slow)
+        return
+    assert asking.query("", slow).samples[0].points[0].value == 0.1
+    assert 'le=~"1|1[.]0"' in asked[0] + asked[1]

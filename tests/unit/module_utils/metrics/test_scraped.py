@@ -55,10 +55,10 @@ class Bed:
         self.provider.scrapes.clock = lambda: self.now
         self.provider.probe()
 
-    def ask(self, text: str | bytes, builtin: str = "error_rate", quantile: float = 0.5) -> Series:
+    def ask(self, text: str | bytes, builtin: str = "error_rate", quantile: float = 0.5, slower_than: float = 0.0) -> Series:
         self.server.reply = text if isinstance(text, bytes) else reply(text, content_type="text/plain")
         start, self.now = self.now, self.now + 10
-        return self.provider.query("", Window("canary", start, self.now, builtin=builtin, quantile=quantile))
+        return self.provider.query("", Window("canary", start, self.now, builtin=builtin, quantile=quantile, slower_than=slower_than))
 
 
 @pytest.fixture
@@ -83,6 +83,18 @@ def test_what_traefik_counted(traefik: Bed, builtin: str, quantile: float, value
     assert point.value == pytest.approx(value) and point.n == 100
 
 
+@pytest.mark.parametrize(("slower_than", "share"), [(0.1, 0.5), (0.3, 0.0)])
+def test_slow_requests_are_counted(traefik: Bed, slower_than: float, share: float) -> None:
+    [point] = traefik.ask(TRAEFIK, "slow_share", slower_than=slower_than).samples[0].points
+    assert (point.value, point.n) == (share, 100)
+
+
+@pytest.mark.parametrize("slower_than", [0.05, 0.2, 0.5])
+def test_a_bound_within_a_bucket_is_refused(traefik: Bed, slower_than: float) -> None:
+    with pytest.raises(ConfigError, match=r"lies within a bucket. The buckets end at 0.1, 0.3"):
+        traefik.ask(TRAEFIK, "slow_share", slower_than=slower_than)
+
+
 def test_what_nginx_plus_counted(plus: Bed) -> None:
     [point] = plus.ask(PLUS).samples[0].points
     assert (point.value, point.n) == (0.02, 100)
@@ -95,9 +107,10 @@ def test_a_name_that_was_never_counted_is_said(traefik: Bed) -> None:
         traefik.ask(TRAEFIK.replace("c@file", "shop@file").replace("s@file", "shop@file"))
 
 
-def test_without_a_histogram_there_is_no_latency(traefik: Bed) -> None:
+@pytest.mark.parametrize("builtin", ["latency", "slow_share"])
+def test_without_a_histogram_there_is_no_latency(traefik: Bed, builtin: str) -> None:
     with pytest.raises(NoData, match="no histogram of the durations of c@file"):
-        traefik.ask(TRAEFIK[:TRAEFIK.index("# TYPE traefik_service_request_duration")], "latency")
+        traefik.ask(TRAEFIK[:TRAEFIK.index("# TYPE traefik_service_request_duration")], builtin, slower_than=0.1)
 
 
 BROKEN = {
