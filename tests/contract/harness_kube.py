@@ -14,11 +14,13 @@ from typing import Any, Optional
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import (
     DEPLOYMENTS,
+    DESTINATIONRULES,
     ENDPOINTSLICES,
     GATEWAYS,
     HTTPROUTES,
     PODS,
     SERVICES,
+    VIRTUALSERVICES,
     Resource,
 )
 from ansible_collections.progressive.delivery.plugins.module_utils.core.capacity import pods_by_ratio
@@ -26,6 +28,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.errors i
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Observation, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.gateway_api import GatewayApiRouter
+from ansible_collections.progressive.delivery.plugins.module_utils.routers.istio import IstioRouter
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.replica_ratio import ReplicaRatioRouter
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.service import ServiceRouter
 from ansible_collections.progressive.delivery.tests.unit.kube_fake import FakeKube
@@ -188,7 +191,9 @@ class ReplicaRatioHarness(ServiceHarness):
 
 
 class GatewayApiHarness(ServiceHarness):
-    LACKS = frozenset({Capability.MEMBERS, Capability.DRAIN, Capability.CUT, Capability.MEASURE, Capability.PODS, Capability.PREVIEW})
+    LACKS = frozenset({
+        Capability.MEMBERS, Capability.DRAIN, Capability.CUT, Capability.MEASURE, Capability.PODS, Capability.PREVIEW, Capability.STICKY,
+    })  # fmt: skip
     services: Mapping[str, Mapping[str, str]] = {f"shop-{slot}": {"color": color} for slot, color in COLORS.items()}
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -210,6 +215,49 @@ class GatewayApiHarness(ServiceHarness):
         """The sum of each rule's weights."""
         [route] = self.kube.list(HTTPROUTES)
         return [float(sum(ref["weight"] for ref in rule["backendRefs"])) for rule in route["spec"]["rules"]]
+
+
+def destination(host: str, weight: int, subset: str = "") -> dict[str, Any]:
+    return {"destination": {"host": host, **({"subset": subset} if subset else {})}, "weight": weight}
+
+
+def virtual_service(name: str = "shop", **spec: Any) -> dict[str, Any]:
+    """Everything on stable."""
+    rule = {"route": [destination("shop-stable", 100), destination("shop-canary", 0)], "timeout": "10s"}
+    return {"metadata": {"name": name}, "spec": {"hosts": ["shop.example"], "gateways": ["public"], "http": [rule], **spec}}
+
+
+class IstioHarness(GatewayApiHarness):
+    LACKS = GatewayApiHarness.LACKS
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__(folder)
+        self.kube.put(VIRTUALSERVICES, virtual_service())
+
+    def made(self, kube: FakeKube) -> Any:
+        raw = {"virtual_service": "shop", "total": 1000, "workload": {"deployment": {slot: f"shop-{slot}" for slot in COLORS}}}
+        return IstioRouter.from_options(validate(raw, IstioRouter.OPTIONS, "istio"), {}, kube)
+
+    def weights(self) -> list[float]:
+        [found] = self.kube.list(VIRTUALSERVICES)
+        return [float(sum(entry.get("weight", 100) for entry in rule["route"])) for rule in found["spec"]["http"]]
+
+
+class IstioSubsetHarness(IstioHarness):
+    """One Service, and a DestinationRule whose subset for the canary is made when it is needed."""
+
+    services: Mapping[str, Mapping[str, str]] = {"shop": {}}
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__(folder)
+        rule = {"route": [destination("shop", 100, "stable"), destination("shop", 0, "canary")]}
+        self.kube.edit(VIRTUALSERVICES, "shop", lambda body: body["spec"].update(http=[rule]))
+        subset = {"name": "stable", "labels": {"color": "blue"}}
+        self.kube.put(DESTINATIONRULES, {"metadata": {"name": "shop"}, "spec": {"host": "shop", "subsets": [subset]}})
+
+    def made(self, kube: FakeKube) -> Any:
+        raw = {"virtual_service": "shop", "total": 1000, "host": "shop", "destination_rule": {"canary": {"color": "green"}}}
+        return IstioRouter.from_options(validate(raw, IstioRouter.OPTIONS, "istio"), {}, kube)
 
 
 def _refuse(verb: str, resource: Resource, name: str) -> None:

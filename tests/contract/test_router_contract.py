@@ -22,7 +22,13 @@ from ansible_collections.progressive.delivery.tests.contract.harness_haproxy imp
     HaproxySplitHarness,
     HaproxyTcpHarness,
 )
-from ansible_collections.progressive.delivery.tests.contract.harness_kube import GatewayApiHarness, ReplicaRatioHarness, ServiceHarness
+from ansible_collections.progressive.delivery.tests.contract.harness_kube import (
+    GatewayApiHarness,
+    IstioHarness,
+    IstioSubsetHarness,
+    ReplicaRatioHarness,
+    ServiceHarness,
+)
 from ansible_collections.progressive.delivery.tests.contract.harness_memory import TRACKS, MemoryHarness
 
 HARNESSES = {
@@ -36,6 +42,8 @@ HARNESSES = {
     "envoy-static": EnvoyStaticHarness,
     "envoy-fleet": EnvoyFleetHarness,
     "gateway_api": GatewayApiHarness,
+    "istio": IstioHarness,
+    "istio-subsets": IstioSubsetHarness,
     "replica_ratio": ReplicaRatioHarness,
     "service": ServiceHarness,
 }

@@ -30,6 +30,8 @@ def roles_of(release: Mapping[str, Any]) -> tuple[str, ...]:
     core = str(release.get("rollout_strategy", "canary")).replace("_", "-")
     used = {"create-missing": options.get("create_missing"), "config-maps": options.get("config_maps"), "drain": options.get("drain"),
             f"workload-{kind}": kind != "deployment", "router-gateway-api": router == "gateway_api",
+            "router-istio": router == "istio" and "host" not in release["rollout_router"]["istio"],
+            "router-istio-subsets": router == "istio" and "host" in release["rollout_router"]["istio"],
             "router-service": router == "service" and core != "blue-green"}
     return (core, *(name for name, given in used.items() if given))
 

@@ -64,23 +64,27 @@ class GatewayEnvoys:
 
     def count(self, manifest: Manifest, layout: Layout) -> Count:
         """Raises Unavailable; ConfigError for clusters that an Envoy does not have."""
-        clusters = self.names(manifest, layout)
-        requests, failed = dict.fromkeys(clusters, 0), dict.fromkeys(clusters, 0)
-        epochs = []
-        for admin in self.admins:
-            statuses = admin.clusters(clusters.values())
-            counters = admin.counters(status.stat_name for status in statuses.values())
-            for slot, cluster in clusters.items():
-                requests[slot] += counters[statuses[cluster].stat_name].requests
-                failed[slot] += counters[statuses[cluster].stat_name].failed
-            epochs.append(admin.epoch())
-        return Count(requests, failed, " ".join(epochs))
+        return counted(self.admins, self.names(manifest, layout))
 
     def names(self, manifest: Manifest, layout: Layout) -> dict[str, str]:
         """Slot to cluster."""
         space = manifest["metadata"]["namespace"]
         return {slot: self.clusters.get(slot) or f"outbound|{port(manifest, slot, layout)}||{name}.{space}.svc.cluster.local"
                 for slot, name in layout.backends.items()}  # fmt: skip
+
+
+def counted(admins: Iterable[EnvoyAdmin], clusters: Mapping[str, str]) -> Count:
+    """By slot, over all Envoys. Raises Unavailable; ConfigError for clusters that an Envoy does not have."""
+    requests, failed = dict.fromkeys(clusters, 0), dict.fromkeys(clusters, 0)
+    epochs = []
+    for admin in admins:
+        statuses = admin.clusters(clusters.values())
+        counters = admin.counters(status.stat_name for status in statuses.values())
+        for slot, cluster in clusters.items():
+            requests[slot] += counters[statuses[cluster].stat_name].requests
+            failed[slot] += counters[statuses[cluster].stat_name].failed
+        epochs.append(admin.epoch())
+    return Count(requests, failed, " ".join(epochs))
 
 
 def difference(manifest: Manifest, layout: Layout, states: Iterable[RouteState], clusters: Mapping[str, str]) -> str:
@@ -108,10 +112,11 @@ def _wanted(manifest: Manifest, layout: Layout) -> Iterator[Optional[Split]]:
     """By rule; None for one that leads to neither Service."""
     for rule in manifest["spec"].get("rules") or ():
         parts, copies = parts_of(rule, layout, manifest)
-        yield _split(parts, copies)
+        yield split_of(parts, copies)
 
 
-def _split(parts: Mapping[str, int], copies: Mapping[str, Fraction]) -> Optional[Split]:
+def split_of(parts: Mapping[str, int], copies: Mapping[str, Fraction]) -> Optional[Split]:
+    """None for a rule that leads to neither slot."""
     total = sum(parts.values())
     shares = {slot: FULL * number / total for slot, number in parts.items() if slot and number}
     return Split(shares, dict(copies)) if shares or copies else None
@@ -126,7 +131,7 @@ def _live(manifest: Manifest, states: Iterable[RouteState], slots: Mapping[str, 
     for state in states:
         for host in state.config.get("virtual_hosts") or ():
             for route in host.get("routes") or ():
-                split = _of_route(route.get("route") or {}, slots)
+                split = of_route(route.get("route") or {}, slots)
                 if split:
                     found = named.match(str(route.get("name", "")))
                     by_rule.setdefault(int(found[1]) if found else None, []).append(split)
@@ -135,7 +140,8 @@ def _live(manifest: Manifest, states: Iterable[RouteState], slots: Mapping[str, 
     return by_rule
 
 
-def _of_route(action: Mapping[str, Any], slots: Mapping[str, str]) -> Optional[Split]:
+def of_route(action: Mapping[str, Any], slots: Mapping[str, str]) -> Optional[Split]:
+    """What a route's action does; ``slots``: cluster to slot. None for one that leads to neither."""
     entries = (action.get("weighted_clusters") or {}).get("clusters") or ([{"name": action["cluster"], "weight": 1}] if action.get("cluster") else [])
     parts: dict[str, int] = {}
     for entry in entries:
@@ -146,11 +152,11 @@ def _of_route(action: Mapping[str, Any], slots: Mapping[str, str]) -> Optional[S
         if policy.get("cluster") in slots:
             share = (policy.get("runtime_fraction") or {}).get("default_value") or {"numerator": 100}
             copies[slots[policy["cluster"]]] = Fraction(100 * int(share.get("numerator") or 0), DENOMINATORS[share.get("denominator", "HUNDRED")])
-    return _split(parts, copies)
+    return split_of(parts, copies)
 
 
-def check_clusters(clusters: Mapping[str, Any], slots: Iterable[str]) -> dict[str, str]:
+def check_clusters(clusters: Mapping[str, Any], slots: Iterable[str], where: str = "gateway_api.clusters") -> dict[str, str]:
     """The option. Raises ConfigError for clusters of some slots only."""
     if clusters and set(clusters) != set(slots):
-        raise ConfigError("a cluster for each slot is wanted, or none", where="gateway_api.clusters", do="Write {stable: NAME, canary: NAME}.")
+        raise ConfigError("a cluster for each slot is wanted, or none", where=where, do="Write {stable: NAME, canary: NAME}.")
     return {str(slot): str(name) for slot, name in clusters.items()}

@@ -36,6 +36,7 @@ SLICES: Right = ("endpointslices.discovery.k8s.io", "list")
 ROUTER: Mapping[str, Rights] = {
     "service": (("services", "get"), ("services", "patch"), SLICES, ("pods", "list")),
     "replica_ratio": (("services", "get"), SLICES),
+    "istio": (("virtualservices.networking.istio.io", "get"), ("virtualservices.networking.istio.io", "patch"), SLICES),
     "gateway_api": (("httproutes.gateway.networking.k8s.io", "get"), ("httproutes.gateway.networking.k8s.io", "patch"), SLICES),
 }
 """What a router needs beside the workload's own rights."""
@@ -84,6 +85,10 @@ CORE: Mapping[str, Row] = {
 
 EXTRA: Mapping[str, Row] = {
     "router-gateway-api": Row("For the router gateway_api, beside any strategy.", (*ROUTER["gateway_api"], ("gateways.gateway.networking.k8s.io", "get"))),
+    "router-istio": Row("For the router istio, beside any strategy.", ROUTER["istio"]),
+    "router-istio-subsets": Row("For the router istio with host: the slots are subsets of one Service.",
+                                (*ROUTER["istio"], ("destinationrules.networking.istio.io", "get"), ("destinationrules.networking.istio.io", "patch"),
+                                 ("pods", "list"))),
     "router-service": Row("For the router service, beside another strategy than blue-green.", ROUTER["service"]),
     "workload-statefulset": Row("For StatefulSets.", (*WORKLOAD["statefulset"], ("statefulsets.apps", "create"), ("pods", "delete"))),
     "workload-daemonset": Row("For DaemonSets.", WORKLOAD["daemonset"]),

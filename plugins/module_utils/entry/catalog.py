@@ -27,6 +27,7 @@ from ..metrics.web import WebProvider
 from ..routers.envoy import EnvoyRouter
 from ..routers.gateway_api import GatewayApiRouter
 from ..routers.haproxy import HaproxyRouter
+from ..routers.istio import IstioRouter
 from ..routers.memory import MemoryRouter
 from ..routers.replica_ratio import ReplicaRatioRouter
 from ..routers.service import ServiceRouter
@@ -43,6 +44,7 @@ ROUTERS: dict[str, Any] = {
     "envoy": EnvoyRouter,
     "gateway_api": GatewayApiRouter,
     "haproxy": HaproxyRouter,
+    "istio": IstioRouter,
     "memory": MemoryRouter,
     "replica_ratio": ReplicaRatioRouter,
     "service": ServiceRouter,

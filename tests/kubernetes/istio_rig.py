@@ -1,0 +1,78 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A shop behind a gateway of Istio's own kind: two Deployments, a Service for each and one for both, and the VirtualService between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.progressive.delivery.examples.demo.proxy import free_ports
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import VIRTUALSERVICES
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability
+from ansible_collections.progressive.delivery.plugins.module_utils.routers.istio import IstioRouter
+from ansible_collections.progressive.delivery.tests.cluster.cluster import service, wait_until
+from ansible_collections.progressive.delivery.tests.contract.harness_kube import IstioHarness, destination
+from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import GatewayShop
+from ansible_collections.progressive.delivery.tests.kubernetes.kube_rig import COLORS
+from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import GATEWAY, Entry
+
+NETWORKING = VIRTUALSERVICES.api
+SLOTS = ({"host": "shop-stable"}, {"host": "shop-canary"})
+
+
+def rule(*destinations: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Everything on the first of them."""
+    given = destinations or SLOTS
+    return {"route": [{"destination": each, "weight": 100 if index == 0 else 0} for index, each in enumerate(given)], "timeout": "10s", **more}
+
+
+def virtual_service(name: str, gateway: str, *rules: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    top = {"gateways": [gateway], "hosts": ["*"]} if gateway else {}
+    return {"apiVersion": NETWORKING, "kind": "VirtualService", "metadata": {"name": name}, "spec": {**top, "http": list(rules) or [rule()], **spec}}
+
+
+def tcp_service(name: str, gateway: str, port: int) -> dict[str, Any]:
+    route = [destination("shop-stable", 100), destination("shop-canary", 0)]
+    spec = {"gateways": [gateway], "hosts": ["*"], "tcp": [{"match": [{"port": port}], "route": route}]}
+    return {"apiVersion": NETWORKING, "kind": "VirtualService", "metadata": {"name": name}, "spec": spec}
+
+
+class IstioShop(GatewayShop):
+    """``users`` send from this host to the Envoy; ``tcp_port`` leads there without HTTP."""
+
+    roles = ("canary", "router-istio-subsets")
+    LACKS = IstioHarness.LACKS - {Capability.MEASURE}
+    adapter = IstioRouter
+
+    def prepare(self) -> None:
+        port, self.tcp_port = free_ports(2)
+        self.gateway = f"{self.mesh.home.name}/{self.namespace.name}-istio"
+        servers = [{"port": {"number": port, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]},
+                   {"port": {"number": self.tcp_port, "name": "tcp", "protocol": "TCP"}, "hosts": ["*"]}]  # fmt: skip
+        name = self.gateway.partition("/")[2]
+        self.mesh.home.apply({"apiVersion": NETWORKING, "kind": "Gateway", "metadata": {"name": name}, "spec": {"selector": GATEWAY, "servers": servers}})
+        self.entry = Entry(name, self.mesh.home.name, port)
+        self.namespace.apply(*(service(f"shop-{slot}", {"shop": "yes", "color": color}) for slot, color in COLORS.items()))
+        self.namespace.apply(service("shop-both", {"shop": "yes"}))
+        self.reset()
+
+    def reset(self) -> None:
+        """All traffic on stable, nothing of a release or of another test left, nothing counted."""
+        for kind in ("virtualservice", "destinationrule"):
+            self.namespace.kubectl("delete", kind, "--all", "--wait=true")
+        self.namespace.apply(virtual_service("shop", self.gateway))
+        wait_until(lambda: self.ask("/").headers.get("x-app-version") == "1", 30, lambda: self.ask("/"))
+        wait_until(lambda: self.made().observe(self.made().read()).applied, 30, lambda: self.made().observe(self.made().read()).why)
+        self.kube.writes = 0
+
+    def options(self) -> dict[str, Any]:
+        return {"virtual_service": "shop", "stable": "shop-stable", "canary": "shop-canary", "total": 1000, "envoys": [{"admin": self.mesh.admin}]}
+
+    def route(self, name: str = "shop") -> dict[str, Any]:
+        found = self.admin.get(VIRTUALSERVICES, name)
+        assert found
+        return found
+
+    def total(self) -> float:
+        return float(min(sum(entry.get("weight", 100) for entry in each["route"]) for each in self.route()["spec"]["http"]))
