@@ -22,7 +22,8 @@ from ansible_collections.progressive.delivery.tests.cluster import pki
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EXAMPLES = CHECKOUT / "examples"
-GUIDES = sorted({*CHECKOUT.glob("docs/*.md"), *CHECKOUT.glob("docs/strategies/*.md"), CHECKOUT / "README.md"} & {*CHECKOUT.rglob("*.md")})
+PAGES = ("docs/*.md", "docs/strategies/*.md", "docs/zh/*.md", "README*.md")
+GUIDES = sorted({path for pattern in PAGES for path in CHECKOUT.glob(pattern)})
 LONGEST_EXAMPLE = 20
 TEMPLATE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 
