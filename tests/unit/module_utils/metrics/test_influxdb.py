@@ -275,8 +275,8 @@ def test_who_asks(server: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"database": None}, {"org": "o"}, {"language": "flux"}, {"language": "flux", "org": "o"}, {"language": "sql"}, {"url": "ftp://x"}, {"url": "http://x/?db=a"},
-        {"max_age": "old"}, {"token": "t", "username": "ann", "password": "p"},
+        {"database": None}, {"org": "o"}, {"language": "flux"}, {"language": "flux", "org": "o"}, {"language": "sql"}, {"url": "ftp://x"},
+        {"url": "http://x/?db=a"}, {"max_age": "old"}, {"token": "t", "username": "ann", "password": "p"},
         {"language": "flux", "database": None, "org": "o", "token": "t", "username": "a", "password": "p"},
     ],
 )  # fmt: skip
