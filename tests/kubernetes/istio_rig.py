@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from ansible_collections.progressive.delivery.examples.demo.proxy import free_ports
@@ -12,10 +13,12 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.istio import IstioRouter
 from ansible_collections.progressive.delivery.tests.cluster.cluster import service, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.layout import HOST_ADDRESS
+from ansible_collections.progressive.delivery.tests.cluster.pki import Authority
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import IstioHarness, destination
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import GatewayShop
 from ansible_collections.progressive.delivery.tests.kubernetes.kube_rig import COLORS
-from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import GATEWAY, Entry
+from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import GATEWAY, LABEL, Entry, Mesh
 
 NETWORKING = VIRTUALSERVICES.api
 SLOTS = ({"host": "shop-stable"}, {"host": "shop-canary"})
@@ -36,6 +39,35 @@ def tcp_service(name: str, gateway: str, port: int) -> dict[str, Any]:
     route = [destination("shop-stable", 100), destination("shop-canary", 0)]
     spec = {"gateways": [gateway], "hosts": ["*"], "tcp": [{"match": [{"port": port}], "route": route}]}
     return {"apiVersion": NETWORKING, "kind": "VirtualService", "metadata": {"name": name}, "spec": spec}
+
+
+class CheckedMesh(Mesh):
+    """istiod with its webhook, which the API server asks about each object of Istio's in the namespaces of this mesh."""
+
+    def webhook_flags(self) -> list[str]:
+        folder = self.folder / "pki"
+        if not folder.exists():
+            self._authority = Authority(folder)
+            self._authority.issue("istiod", "istiod", addresses=(HOST_ADDRESS,))
+            [self._port] = free_ports(1)
+        files = {"tlsCertFile": "istiod.crt", "tlsKeyFile": "istiod.key", "caCertFile": "ca.crt"}
+        return [f"--httpsAddr={HOST_ADDRESS}:{self._port}", *(f"--{flag}={folder / file}" for flag, file in files.items())]
+
+    def start_istiod(self) -> None:
+        super().start_istiod()
+        trust = base64.b64encode(self._authority.certificate.read_bytes()).decode()
+        hook = {
+            "name": "rev.validation.istio.io", "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
+            "clientConfig": {"url": f"https://{HOST_ADDRESS}:{self._port}/validate", "caBundle": trust},
+            "namespaceSelector": {"matchLabels": {LABEL: self.home.name}},
+            "rules": [{"apiGroups": ["networking.istio.io"], "apiVersions": ["*"], "resources": ["*"], "operations": ["CREATE", "UPDATE"]}],
+        }  # fmt: skip
+        self.home.apply({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+                         "metadata": {"name": self.home.name}, "webhooks": [hook]})  # fmt: skip
+
+    def close(self) -> None:
+        self.cluster.kubectl("delete", "validatingwebhookconfiguration", self.home.name, "--ignore-not-found")
+        super().close()
 
 
 class IstioShop(GatewayShop):

@@ -113,11 +113,15 @@ class Mesh:
         ports = {"httpAddr": self._http, "grpcAddr": self._ads, "monitoringAddr": self._monitoring}
         command = [
             str(self._built / "istiod"), "discovery", f"--kubeconfig={self.cluster.kubeconfig}", f"--meshConfig={self.folder}/mesh.json",
-            *(f"--{name}=127.0.0.1:{port}" for name, port in ports.items()), "--secureGRPCAddr=", "--httpsAddr=", "--ctrlz_port=0",
+            *(f"--{name}=127.0.0.1:{port}" for name, port in ports.items()), "--secureGRPCAddr=", *self.webhook_flags(), "--ctrlz_port=0",
             "--shutdownDuration=0s", "--keepaliveMaxServerConnectionAge=24h",
         ]  # fmt: skip
         self._spawn("istiod", command, {**SETTINGS, "POD_NAMESPACE": self.home.name})
         wait_until(lambda: fetch(f"http://127.0.0.1:{self._http}/ready").status == 200, 60, lambda: self.said("istiod"))
+
+    def webhook_flags(self) -> list[str]:
+        """Where istiod's webhook listens: nowhere."""
+        return ["--httpsAddr="]
 
     def stop_istiod(self) -> None:
         self._end("istiod")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Variants named by the edge, and rules, before Istio's real control plane and a real Envoy: what the Gateway API has for A/B tests."""
+"""Variants named by the edge, and rules, before Istio's real control plane and a real Envoy: what the Gateway API and VirtualServices have for A/B tests."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.model im
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
 from ansible_collections.progressive.delivery.tests.cluster.cluster import wait_until
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import TRACK, GatewayShop
+from ansible_collections.progressive.delivery.tests.kubernetes.istio_rig import IstioShop
 
 
 def rule(name: str, header: str, value: str, track: str) -> MatchRoute:
@@ -32,10 +33,10 @@ def split(canary, *rules, **more) -> Routes:
     return Routes({STABLE: 100 - Fraction(canary), CANARY: Fraction(canary)}, matches=rules, **more)
 
 
-@pytest.fixture(scope="module")
-def shop(cluster, mesh, tmp_path_factory):
+@pytest.fixture(scope="module", params=[GatewayShop, IstioShop], ids=["gateway_api", "istio"])
+def shop(cluster, mesh, tmp_path_factory, request):
     with cluster.namespace(tmp_path_factory.mktemp("assignment")) as namespace:
-        made = GatewayShop(namespace, mesh)
+        made = request.param(namespace, mesh)
         yield made
         made.close()
 

@@ -23,7 +23,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.routers impor
 from ansible_collections.progressive.delivery.tests.cluster.cluster import fetch, wait_until
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import TRACK
-from ansible_collections.progressive.delivery.tests.kubernetes.istio_rig import NETWORKING, SLOTS, IstioShop, rule, tcp_service, virtual_service
+from ansible_collections.progressive.delivery.tests.kubernetes.istio_rig import NETWORKING, SLOTS, CheckedMesh, IstioShop, rule, tcp_service, virtual_service
 
 ELSEWHERE = {
     "test_a_plane_that_does_not_answer_is_unavailable",  # the client's own tests have servers that are silent
@@ -293,4 +293,36 @@ def test_its_rights_are_enough(shop, by_subsets):
     router.rehearse(split(5))
     put(router, split(5))
     assert router.warnings() == []
+    router.release()
+
+
+@pytest.fixture
+def checked(cluster, tmp_path):
+    """A shop in a mesh whose webhook is asked about every change."""
+    folders = [tmp_path / name for name in ("home", "shop")]
+    for folder in folders:
+        folder.mkdir()
+    with cluster.namespace(folders[0], "mesh") as home, cluster.namespace(folders[1]) as namespace:
+        mesh = CheckedMesh(tmp_path / "mesh", cluster, home)
+        try:
+            made = IstioShop(namespace, mesh)
+            yield made
+            made.close()
+        finally:
+            mesh.close()
+
+
+def test_istios_own_webhook_is_asked_beforehand_and_takes_what_is_good(checked):
+    router = checked.made()
+    refused = split(5, matches=when("header", "canary", "regex", "(unclosed"))
+    for ask in (router.rehearse, router.write):
+        with pytest.raises(ConfigError, match=r"(?s)rev.validation.istio.io.*regex"):
+            ask(refused)
+    assert checked.made().read() == split(0), "nothing of it was written"
+    good = split(5, matches=CANARY_HEADER, mirror=None)
+    router.rehearse(good)
+    assert checked.made().read() == split(0)
+    put(router, good)
+    put(router, split(20, mirror=Mirror(Fraction("2.5"))))
+    assert checked.made().read() == split(20, mirror=Mirror(Fraction("2.5")))
     router.release()
