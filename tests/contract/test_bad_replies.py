@@ -46,6 +46,7 @@ ELSEWHERE = {
     "cloudwatch": "tests/integration/test_cloudwatch.py",
     "envoy": "tests/contract/test_metric_contract.py",
     "haproxy": "tests/contract/test_metric_contract.py",
+    "kubernetes": "tests/unit/module_utils/metrics/test_kubernetes_metrics.py",
     "memory": "tests/contract/harness_metrics.py",  # the fake
     "nginx": "tests/unit/module_utils/metrics/test_scraped.py",
     "sql": "tests/integration/test_sql.py",
