@@ -177,8 +177,9 @@ def test_a_difference_of_mde_is_found_with_the_promised_power() -> None:
 
 
 @given(st.lists(blocks(20_000), min_size=1, max_size=6), st.integers(0, 20_000), st.floats(0, 100), st.floats(0, 200))
-def test_a_verdict_agrees_with_its_own_interval_and_is_final_when_the_time_is_over(given_blocks: list[Counts], least: int, shortest: float,
-                                                                                  seconds: float) -> None:
+def test_a_verdict_agrees_with_its_own_interval_and_is_final_when_the_time_is_over(
+    given_blocks: list[Counts], least: int, shortest: float, seconds: float
+) -> None:
     design = Design(mde=0.01, min_samples=least, min_duration=shortest, max_duration=100.0)
     found = conclude(design, folded(given_blocks), seconds)
     assert found.reason
