@@ -42,7 +42,7 @@ def recipes() -> dict[str, str]:
 
 
 RECIPES = recipes()
-REPLIES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDED.glob("*.json"))}
+REPLIES = {vendor: json.loads((RECORDED / f"{vendor}.json").read_text(encoding="utf-8")) for vendor in sorted(RECIPES)}
 CASES = [(vendor, name) for vendor, replies in REPLIES.items() for name in replies]
 WANTED = {"good", "partial", "empty", "error", "stale", "rate limited"}
 
@@ -76,7 +76,7 @@ def look(found: dict[str, Any], metric: Metric) -> tuple[Verdict, float | None]:
 
 
 def test_every_recipe_has_its_answers() -> None:
-    assert set(RECIPES) == set(REPLIES) == {"datadog", "dynatrace", "elasticsearch", "new-relic"}
+    assert set(RECIPES) == {"datadog", "dynatrace", "elasticsearch", "new-relic"}
     for vendor, replies in REPLIES.items():
         assert set(replies) >= WANTED, vendor
 
