@@ -138,7 +138,10 @@ class Kube:
                 found, query = [], {**query, "limit": "", "continue": ""}
                 continue
             page = self._object(asked, answer)
-            found += [{"apiVersion": resource.api, "kind": resource.kind, **item} for item in page.get("items") or ()]
+            items = page.get("items") or []
+            if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+                raise Unavailable(f"the answer is no list of {resource}", where=self.where)
+            found += [{"apiVersion": resource.api, "kind": resource.kind, **item} for item in items]
             query["continue"] = str((page.get("metadata") or {}).get("continue") or "")
             if not query["continue"]:
                 return found

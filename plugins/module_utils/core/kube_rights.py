@@ -96,6 +96,7 @@ EXTRA: Mapping[str, Row] = {
     "config-maps": Row("For config_maps: ConfigMaps that belong to a version.", OPTION["config_maps"]),
     "drain": Row("For drain: Pods are asked to finish, through the API server.", OPTION["drain"]),
     "hpa": Row("Where a HorizontalPodAutoscaler scales the workload: its minimum is held while traffic moves.", OPTION["hpa"]),
+    "pod-metrics": Row("For memory and cpu by the metric provider kubernetes, from the metrics API.", (("pods.metrics.k8s.io", "list"),)),
     "pod-logs": Row("A crash is reported with its last lines.", (("pods/log", "get"),)),
     "events": Row("Pods that are never made, and failing probes, are reported with the reason.", (("events", "list"),)),
     "quota": Row("Room in the quotas is checked beforehand.", (("resourcequotas", "list"),)),

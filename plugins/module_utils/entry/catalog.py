@@ -18,6 +18,7 @@ from ..metrics.envoy import EnvoyProvider
 from ..metrics.graphite import GraphiteProvider
 from ..metrics.haproxy import HaproxyProvider
 from ..metrics.influxdb import InfluxdbProvider
+from ..metrics.kubernetes import KubernetesProvider
 from ..metrics.memory import MemoryProvider
 from ..metrics.nginx import NginxProvider
 from ..metrics.prometheus import PrometheusProvider
@@ -57,6 +58,7 @@ PROVIDERS: dict[str, Any] = {
     "graphite": GraphiteProvider,
     "haproxy": HaproxyProvider,
     "influxdb": InfluxdbProvider,
+    "kubernetes": KubernetesProvider,
     "memory": MemoryProvider,
     "nginx": NginxProvider,
     "prometheus": PrometheusProvider,
