@@ -57,7 +57,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     lines = Lines(context, Outages("gives up"))
     ports = Ports(measuring.measure, context.clock, on_look=lines.look, lag=measuring.lag, judges=build.judges(metrics, analysis))
     wait = duration(params["duration"]) if params.get("duration") else None
-    result = _bake(metrics, ports, analysis, wait, Scope(params["candidate"], params["baseline"], labels=labels))
+    result = bake_of(metrics, ports, analysis, wait, Scope(params["candidate"], params["baseline"], labels=labels))
     return {"changed": False, "phase": result.phase.value, "reason": result.reason, "decision": _decision(result, analysis),
             "seconds": round(result.seconds, 3), "looks": encode(result.looks), "metrics": encode(result.metrics)}
 
@@ -129,7 +129,7 @@ class Watching:
         looks = (current.spec.get("health") or {}).get("interval") if not self.analysis else None
         started, now = more.pop("started", None), self._context.clock.time()
         self._measuring.begin(self.metrics, [track for track in (candidate, baseline) if track], lambda track: Window(track, now, now, labels[track]))
-        return _bake(self.metrics, ports, {**self.analysis, **more}, wait, scope, step.interval or (duration(looks) if looks else None), started)
+        return bake_of(self.metrics, ports, {**self.analysis, **more}, wait, scope, step.interval or (duration(looks) if looks else None), started)
 
     def tell(self, result: BakeResult) -> None:
         """Write the verdict to the journal."""
@@ -142,8 +142,9 @@ class Watching:
         self._lines.look(look, unit)
 
 
-def _bake(metrics: list[Metric], ports: Ports, analysis: Mapping[str, Any], wait: Optional[float], scope: Scope,
-          interval: Optional[float] = None, started: Optional[float] = None) -> BakeResult:
+def bake_of(metrics: list[Metric], ports: Ports, analysis: Mapping[str, Any], wait: Optional[float], scope: Scope,
+            interval: Optional[float] = None, started: Optional[float] = None) -> BakeResult:
+    """A bake as the analysis of a release file says."""
     return bake(tuple(metrics), ports, duration=wait, interval=interval or duration(analysis.get("interval", "10s")), started=started, scope=scope,
                 error_hold=duration(analysis.get("error_hold", "10m")), on_inconclusive=analysis.get("on_inconclusive", "pause"))
 
