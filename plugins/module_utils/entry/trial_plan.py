@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from ..core.errors import ConfigError, DeliveryError, NoData, Stale, Unavailable
 from ..core.experiment.sample import needed
-from ..core.experiment.verdict import Design, points
+from ..core.experiment.verdict import Design, in_points
 from ..core.metric import Metric
 from ..core.model import Window
 from ..core.plan import Plan
@@ -47,7 +47,7 @@ def notes(spec: Mapping[str, Any], plan: Plan, clock: Clock) -> list[str]:
 
 def _said(design: Design, share: float, begin: str) -> str:
     plan = _needed(design, share)
-    return (f"A/B test: {begin} to find {points(design.mde)} points more or less with a chance of {show_percent(100 * design.power)} takes {plan.always:,} "
+    return (f"A/B test: {begin} to find {in_points(design.mde)} more or less with a chance of {show_percent(100 * design.power)} takes {plan.always:,} "
             f"visitors at most, {plan.inflation:.2g} times the {plan.once:,} of a test that is looked at once, at its end: the price of stopping as soon as it "
             f"is clear (alpha {show_percent(100 * design.alpha)}, {show_percent(100 * design.part)} of the visitors see the new version)")
 

@@ -15,7 +15,7 @@ from ..metric import Metric
 from ..model import Phase, Series, Verdict
 from ..sequential import share_bounds
 from .trial import Trial, add
-from .verdict import Design, Finding, Says, conclude, points
+from .verdict import Design, Finding, Says, conclude, in_points
 
 PHASES = {Says.CONTINUE: Phase.RUNNING, Says.WIN: Phase.SUCCESSFUL}
 """Of a look. What neither wins nor goes on is inconclusive: it is no failure of the version, and the verdict says what it is."""
@@ -59,5 +59,5 @@ def _verdict(metric: Metric, design: Design, finding: Finding) -> Verdict:
         return Verdict(Phase.PENDING, f"{metric.name}: {finding.reason}", n=total.requests)
     low, high = share_bounds(total.bad, total.requests, design.alpha)
     return Verdict(PHASES.get(finding.says, Phase.INCONCLUSIVE), f"{metric.name} {finding.reason}", value=total.bad / total.requests,
-                   baseline=total.base_bad / total.base_requests, threshold=f"from {points(design.mde)} points", n=total.requests, low=low, high=high,
+                   baseline=total.base_bad / total.base_requests, threshold=f"from {in_points(design.mde)}", n=total.requests, low=low, high=high,
                    confidence=100 * (1 - design.alpha), p=finding.trial.p)

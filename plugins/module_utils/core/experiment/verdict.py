@@ -66,12 +66,13 @@ def conclude(design: Design, trial: Trial, seconds: float) -> Finding:
     if lacking:
         return Finding(Says.UNDECIDED if over else Says.CONTINUE, f"no visitor of {lacking} was counted", trial, seconds)
     counted, found = split(total, design.part), effect(total, design.alpha, design.mde)
-    wanted = _needed(design, trial)
+    wanted, sure = _needed(design, trial), f"{100 * (1 - design.alpha):g} %"
 
     def finding(says: Says, text: str) -> Finding:
         shares = f"{show_percent(100 * total.bad / total.requests)} against {show_percent(100 * total.base_bad / total.base_requests)}"
-        between = f"difference {points(found.low)} to {points(found.high)} points ({100 * (1 - design.alpha):g} %)"
-        evidence = f"{shares}, {between}, p {trial.p:.2g}, {total.requests:,} and {total.base_requests:,} visitors"
+        between = f"difference {points(found.low)} to {points(found.high)} points ({sure})"
+        said = shares if says in (Says.WIN, Says.LOSE) else f"{shares}, {between}"
+        evidence = f"{said}, p {trial.p:.2g}, {total.requests:,} and {total.base_requests:,} visitors"
         return Finding(says, f"{text}: {evidence}" if says is not Says.MISMATCH else text, trial, seconds, found, counted, wanted)
 
     if counted.wrong:
@@ -90,11 +91,11 @@ def conclude(design: Design, trial: Trial, seconds: float) -> Finding:
     if not total.bad + total.base_bad:
         return finding(Says.UNDECIDED if over else Says.CONTINUE, "nobody converted at all: see whether conversions are counted")
     if 2 * trial.p_better <= design.alpha and found.low > 0:
-        return finding(Says.WIN, f"converts more, by {points(found.low)} to {points(found.high)} points")
+        return finding(Says.WIN, f"converts more, by {points(found.low)} to {points(found.high)} points ({sure})")
     if 2 * trial.p_worse <= design.alpha and found.high < 0:
-        return finding(Says.LOSE, f"converts less, by {points(-found.high)} to {points(-found.low)} points")
+        return finding(Says.LOSE, f"converts less, by {points(-found.high)} to {points(-found.low)} points ({sure})")
     if -design.mde < found.low and found.high < design.mde:
-        return finding(Says.NO_DIFFERENCE, f"no difference of {points(design.mde)} points or more")
+        return finding(Says.NO_DIFFERENCE, f"no difference of {in_points(design.mde)} or more")
     if over:
         return finding(Says.NO_DIFFERENCE, f"none is proven within {show_duration(design.max_duration)}")
     return finding(Says.CONTINUE, _more(total.requests + total.base_requests, wanted, seconds))
@@ -116,3 +117,8 @@ def _more(visitors: int, wanted: int, seconds: float) -> str:
 def points(share: float) -> str:
     """A difference of shares in per cent points."""
     return f"{100 * share:.3g}"
+
+
+def in_points(share: float) -> str:
+    """``1 point``, ``0.5 points``."""
+    return f"{points(share)} point{'' if points(share) == '1' else 's'}"
