@@ -20,6 +20,7 @@ from typing import Any, Optional
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy import EnvoyAdmin
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.haproxy import HaproxyClient
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Series, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import MetricProvider
@@ -29,6 +30,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.graphite import GraphiteProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.haproxy import HaproxyProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.influxdb import InfluxdbProvider
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics.kubernetes import KubernetesProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.memory import MemoryProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.nginx import NginxProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
@@ -36,6 +38,8 @@ from ansible_collections.progressive.delivery.plugins.module_utils.metrics.sql i
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.traefik import TraefikProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebProvider
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, free_port, reply
+from ansible_collections.progressive.delivery.tests.contract.verdict_machine import Leaping
+from ansible_collections.progressive.delivery.tests.unit.kube_server import ApiServer, Reply, Seen
 
 WINDOW = Window("canary", 0.0, 4_000_000_000.0, {"workload": "shop", "namespace": "prod", "version": "2"})
 
@@ -343,6 +347,51 @@ class CloudwatchHarness(MetricHarness):
         self._server.__exit__()
 
 
+class KubernetesHarness(MetricHarness):
+    """An API server with one Deployment. A told series is the share of four of its Pods that are ready."""
+
+    query = "ready"
+    adds_up = True
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.garbage = False
+        self.shares: list[float] = []
+        self._server = ApiServer(self._answer)
+        self._server.__enter__()
+
+    def _answer(self, request: Seen) -> Reply:
+        if self.garbage:
+            return Reply(b"<html>please log in</html>", headers={"content-type": "text/html"})
+        if "/deployments/" in request.path:
+            selector = {"matchLabels": {"app": "shop"}}
+            return Reply({"metadata": {"name": "shop"}, "spec": {"replicas": 4 * len(self.shares), "selector": selector}})
+        ready = [str(number < share * 4) for share in self.shares for number in range(4)]
+        return Reply({"items": [{"metadata": {"name": f"shop-{index}"}, "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": each}]}}
+                                for index, each in enumerate(ready)]})
+
+    def _over(self, url: str) -> MetricProvider:
+        return KubernetesProvider(Kube.from_options({"host": url, "api_key": "x", "namespace": "prod"}, Leaping()))
+
+    def provider(self) -> MetricProvider:
+        return self._over(self._server.url)
+
+    def dead(self) -> MetricProvider:
+        return self._over(f"http://127.0.0.1:{free_port()}")
+
+    def tell(self, values: Optional[list[float]]) -> None:
+        self.garbage, self.shares = False, list(values or [])
+
+    def babble(self) -> None:
+        self.garbage = True
+
+    def ask(self, provider: MetricProvider) -> Series:
+        labels = {**WINDOW.labels, "kind": "deployment"}
+        return provider.query(self.query, dataclasses.replace(WINDOW, start=time.time() - 60, end=time.time(), labels=labels))
+
+    def close(self) -> None:
+        self._server.__exit__()
+
+
 class CountersHarness(MetricHarness):
     """Several load balancers that count since they started. A told series is the share of one balancer's requests that fail.
 
@@ -633,6 +682,7 @@ HARNESSES: dict[str, type[MetricHarness]] = {
     "haproxy": HaproxyHarness,
     "influxdb": InfluxdbHarness,
     "influxdb_flux": FluxHarness,
+    "kubernetes": KubernetesHarness,
     "memory": MemoryHarness,
     "nginx": IngressNginxHarness,
     "nginx-vts": NginxVtsHarness,

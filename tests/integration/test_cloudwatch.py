@@ -9,6 +9,7 @@ import datetime
 import email.utils
 import json
 import math
+import pathlib
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any
 
 import boto3
 import pytest
+import yaml
 from moto.server import ThreadedMotoServer
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients import aws
@@ -98,6 +100,18 @@ def test_periods_become_one_value(moto: str, how: str, value: float) -> None:
     [sample] = provider.query(json.dumps([stat("Errors")]), WINDOW).samples
     assert [(point.time, point.value, point.n) for point in sample.points] == [(MINUTE, value, None)]
     assert sample.labels["id"] == "errors"
+
+
+def test_the_query_of_the_page_is_asked(liar: ScriptedServer) -> None:
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "metrics" / "cloudwatch.md").read_text()
+    [given] = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])["rollout_analysis"]["metrics"]
+    metric = Metric.from_options(given, "m")
+    liar.reply = told(result((0.004,), "share"), result((500,), "requests"))
+    found = made(liar.url).query(metric.query, Window("canary", WINDOW.start, WINDOW.end, {**LABELS, "track": "canary"}))
+    assert judge(metric, found).phase is Phase.SUCCESSFUL and found.samples[0].points[0].n == 500
+    sent = json.loads(liar.requests[-1].body)["MetricDataQueries"]
+    assert [(each["Id"], each.get("ReturnData", True)) for each in sent] == [("share", True), ("errors", False), ("requests", True)]
+    assert sent[1]["MetricStat"]["Metric"]["Dimensions"][0]["Value"] == "targetgroup/shop-canary/73e2d6bc24d8a067"
 
 
 @pytest.mark.parametrize(("how", "value", "n"), [("last", 0.02, 100), ("average", 42 / 600, 600), ("max", 0.1, 600)])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import socket
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import yaml
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import (
     ConfigError,
@@ -171,6 +173,17 @@ def test_a_query_of_a_release_file_may_name_the_ends_of_its_window(database: Pos
     query = "SELECT avg((NOT bought)::int)::float AS value, count(*) AS requests FROM orders WHERE at BETWEEN ${start} AND ${end}"
     metric = Metric.from_options({"name": "orders", "query": query, "failure_condition": "result > 0.2", "min_requests": 100}, "m")
     assert judge(metric, ask(database, metric.query)).phase is Phase.SUCCESSFUL
+
+
+def test_the_query_of_the_page_is_asked(database: Postgres) -> None:
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "metrics" / "sql.md").read_text()
+    [given] = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])["rollout_analysis"]["metrics"]
+    database.execute("CREATE TABLE visits (version text, bought boolean, at timestamptz DEFAULT now())", "GRANT SELECT ON visits TO reader")
+    with psycopg.connect(**database.admin) as connection:
+        connection.cursor().executemany("INSERT INTO visits VALUES (%s, %s)", [(LABELS["version"], number < 20) for number in range(400)])
+    metric = Metric.from_options(given, "m")
+    found = ask(database, metric.query)
+    assert judge(metric, found).phase is Phase.SUCCESSFUL and (found.samples[0].points[0].value, found.samples[0].points[0].n) == (0.05, 400)
 
 
 def test_a_connection_string_from_the_environment(database: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
