@@ -9,14 +9,19 @@ import json
 import re
 import time
 import urllib.parse
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.web import Response
+from ansible_collections.progressive.delivery.plugins.module_utils.core.bake import Ports, bake
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, NoData, Unavailable
-from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Window
+from ansible_collections.progressive.delivery.plugins.module_utils.core.metric import Metric
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
+from ansible_collections.progressive.delivery.plugins.module_utils.entry import build
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics import prometheus
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import POD_NAMES, PrometheusProvider
 
@@ -164,7 +169,7 @@ def test_a_partial_range_is_partial(monkeypatch: pytest.MonkeyPatch, warnings: l
         Ranged(monkeypatch, matrix(warnings=warnings)).ask()
 
 
-@pytest.mark.parametrize("body", [
+LIES: list[Any] = [
     {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [GRID, "1"]}]}},
     {"status": "success", "data": {"resultType": "matrix"}}, {"status": "success", "data": {"resultType": "matrix", "result": {}}},
     {"status": "success"}, {"status": "error", "errorType": "internal", "error": "boom"},
@@ -172,16 +177,38 @@ def test_a_partial_range_is_partial(monkeypatch: pytest.MonkeyPatch, warnings: l
     matrix([[GRID - 15, "1"], [GRID - 240, "2"]]), matrix([[GRID - 240, "1"], [GRID - 240, "2"]]), matrix([[GRID - 7200, "1"]]), matrix([[GRID + 60, "1"]]),
     matrix([[GRID - 240, "0x10"]]), matrix([[GRID - 240, 1]]), matrix([[GRID - 240]]), matrix([["now", "1"]]), matrix(GOOD, [[GRID - 240, "1,5"]]),
     {"status": "success", "data": {"resultType": "matrix", "result": [{"values": GOOD}]}},
-])  # fmt: skip
+]  # fmt: skip
+NOTHING: list[Any] = [matrix(), {"status": "success", "data": {"resultType": "matrix", "result": None}}, matrix([[GRID - 240, None]])]
+
+
+@pytest.mark.parametrize("body", LIES)
 def test_lies_about_a_range(monkeypatch: pytest.MonkeyPatch, body: Any) -> None:
     with pytest.raises(Unavailable):
         Ranged(monkeypatch, body).ask()
 
 
-@pytest.mark.parametrize("body", [matrix(), {"status": "success", "data": {"resultType": "matrix", "result": None}}, matrix([[GRID - 240, None]])])
+@pytest.mark.parametrize("body", NOTHING)
 def test_no_range_is_no_data(monkeypatch: pytest.MonkeyPatch, body: Any) -> None:
     with pytest.raises(NoData):
         Ranged(monkeypatch, body).ask()
+
+
+@pytest.mark.parametrize("body", [
+    *LIES, *NOTHING, matrix(GOOD, warnings=["2 of 3 stores answered"]), matrix([[GRID - 240, "NaN"]]), matrix([[GRID - 240, "+Inf"]]),
+])  # fmt: skip
+@pytest.mark.parametrize("judge", ["kayenta", "mann_whitney"])
+@pytest.mark.parametrize("baseline", ["before", "stable"])
+def test_none_of_it_passes_a_bake(monkeypatch: pytest.MonkeyPatch, body: Any, judge: str, baseline: str) -> None:
+    server, clock = Ranged(monkeypatch, body), FakeClock(epoch=GRID)
+    options = {"name": "m", "query": "queue", "resolution": "15s", "interval": "30s", "judge": judge, "baseline": baseline, "no_data": "failure"}
+    metrics = build.metrics({"provider": {"prometheus": {"url": "http://prometheus:9090"}}, "metrics": [options]})
+
+    def measure(metric: Metric, asked: Window) -> Any:
+        return server.provider.query(metric.query, replace(asked, start=GRID - 300, end=GRID))
+
+    ports = Ports(measure, clock, lag=lambda metric: 15.0, judges=build.judges(metrics, {}))
+    result = bake(tuple(metrics), ports, duration=600, on_inconclusive="continue")
+    assert result.phase in (Phase.FAILED, Phase.ERROR) and server.asked
 
 
 @pytest.mark.parametrize(("have", "error"), [(2, None), (1, Unavailable), (0, ConfigError)])
