@@ -255,7 +255,7 @@ def test_shapes_of_flagger(analysis: str, strategy: str, steps: list[Any]) -> No
     release_file.read(variables(dumped(found.release)))
 
 
-def test_a_config_of_kayenta() -> None:
+def test_a_config_of_kayenta(tmp_path: Path) -> None:
     found = made(KAYENTA)
     errors, cpu = found.release["rollout_analysis"]["metrics"]
     assert errors["query"] == 'sum(rate(errors_total{pod=~"${workload}-.*",namespace="${namespace}"}[1m]))' and errors["critical"] and errors["weight"] == 60
@@ -265,6 +265,10 @@ def test_a_config_of_kayenta() -> None:
     assert any("asks datadog" in line for line in found.to_do) and any("not say what is released" in line for line in found.to_do)
     whole = {**found.release, "rollout_name": "shop", "rollout_version": "2", "rollout_workload": {"memory": {}}, "rollout_router": {"memory": {}}}
     build.metrics(release_file.read(variables(dumped(whole)))["analysis"])
+    deployed = {"deployment": {"stable": "shop", "canary": "shop-canary", "image": "r.example/shop:${version}", "create_missing": True}}
+    found.release.update(rollout_name="shop", rollout_version="2", rollout_kubernetes={"namespace": "shop"}, rollout_workload=deployed,
+                         rollout_router={"replica_ratio": {"service": "shop"}})  # fmt: skip
+    plan(found, tmp_path)
 
 
 def test_templates_alone_are_an_analysis() -> None:
