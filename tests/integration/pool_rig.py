@@ -147,11 +147,7 @@ class Shop:
 
     def begin(self, playbook: str, version: str = "2", *arguments: str, **environment: str) -> Running:
         """Start ansible-playbook without a terminal."""
-        everywhere = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}", "shop": str(self.folder)}
-        groups = {group: {"hosts": {host: {"app_address": f"127.0.0.1:{self.ports[host]}"} for host in hosts}} for group, hosts in self.groups.items()}
-        inventory = {"all": {"vars": everywhere, "children": groups, "hosts": self.inventory}}
-        (self.folder / "inventory.yml").write_text(yaml.safe_dump(inventory, sort_keys=False))
-        (self.folder / "shop.yml").write_text(yaml.safe_dump(self.release, sort_keys=False))
+        self.write_files(self.folder)
         log = self.folder / f"run-{len(list(self.folder.glob('run-*')))}.txt"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") or name == "ANSIBLE_COLLECTIONS_PATH"}
         with log.open("wb") as output:
@@ -161,6 +157,14 @@ class Shop:
                 env={**kept, "VERSION": version, "ANSIBLE_HOME": str(self.folder / "ansible"), "ANSIBLE_LOCALHOST_WARNING": "False", "ANSIBLE_NOCOLOR": "1",
                      "ANSIBLE_SHOW_CUSTOM_STATS": "True", "ANSIBLE_PIPELINING": "True", "LC_ALL": "C.UTF-8", **environment})
         return Running(process, log)
+
+    def write_files(self, folder: Path) -> None:
+        """The inventory and the release file, as they are to be now."""
+        everywhere = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}", "shop": str(self.folder)}
+        groups = {group: {"hosts": {host: {"app_address": f"127.0.0.1:{self.ports[host]}"} for host in hosts}} for group, hosts in self.groups.items()}
+        inventory = {"all": {"vars": everywhere, "children": groups, "hosts": self.inventory}}
+        (folder / "inventory.yml").write_text(yaml.safe_dump(inventory, sort_keys=False))
+        (folder / "shop.yml").write_text(yaml.safe_dump(self.release, sort_keys=False))
 
     def run(self, playbook: str, version: str = "2", *arguments: str, **environment: str) -> Finished:
         """Run ansible-playbook to its end. No run may ever print a traceback."""

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cluster
+import node_tools
 import system
 from environments import CACHE, CHECKOUT, build, pins, pip_settings
 from run import Failed, Missing, Run
@@ -132,6 +133,12 @@ def kubernetes(run: Run) -> None:
     system.require(run)
     cluster.require_mesh(run)
     run.pytest(PYTHON, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *with_tests("kubernetes"))  # they mostly wait
+
+
+def gitlab(run: Run) -> None:
+    """The pipelines of examples/gitlab by gitlab-ci-local."""
+    system.require(run)
+    run.pytest(PYTHON, *with_tests("gitlab"), extra={"GITLAB_CI_LOCAL": json.dumps(node_tools.gitlab_ci_local())})
 
 
 def faults(run: Run) -> None:
@@ -351,6 +358,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "contract": contract,
     "analysis": analysis,
     "integration": integration,
+    "gitlab": gitlab,
     "faults": faults,
     "ansible-lint": ansible_lint,
     "docs": docs,
