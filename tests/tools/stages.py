@@ -226,6 +226,8 @@ def site(run: Run) -> None:
     source, target = SCRATCH / "site", CHECKOUT / "build" / "docs"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(CHECKOUT / "docs", source)
+    shutil.rmtree(SCRATCH / "examples", ignore_errors=True)
+    shutil.copytree(CHECKOUT / "examples", SCRATCH / "examples")  # pages include files of it, from two folders up
     reference = source / "reference" / "collection"  # two folders deep, where the globs of index.md do not look for guides
     reference.mkdir(parents=True)
     collection = ["collection", "--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", reference, "progressive.delivery"]
