@@ -121,6 +121,18 @@ def test_builtins_and_how_many_requests_they_come_from(provider: PrometheusProvi
         provider.query("", window(builtin="error_rate", seconds=1.0))  # one scrape holds no rate
 
 
+def test_a_value_every_so_often_up_to_now(provider: PrometheusProvider) -> None:
+    def times() -> list[float]:
+        [sample] = provider.query('up{track="${track}"}', window(12.0, resolution=1.0, lookback=2.0)).samples
+        return [point.time for point in sample.points]
+
+    wait_until(lambda: len(times()) >= 9, 30, lambda: str(times()))
+    found, now = times(), time.time()
+    assert {later - earlier for earlier, later in zip(found, found[1:])} <= {1.0, 2.0} and found[-1] <= now - provider.lag + 1
+    with pytest.raises(NoData, match="no series"):
+        provider.query('up{track="other"}', window(12.0, resolution=1.0, lookback=2.0))
+
+
 def test_a_track_without_traffic_is_no_data(provider: PrometheusProvider, exporter: Exporter) -> None:
     exporter.tracks["canary"] = Traffic(rate=0)
     metric = Metric.from_options({"name": "errors", "builtin": "error_rate", "failure_condition": "result > 0.01", "no_data_timeout": "3s"}, "m")

@@ -271,9 +271,9 @@ class PrometheusProvider:
         now = self._evaluate("vector(0)", None).now
         ahead = round(now - (before + self._clock()) / 2)
         ahead = 0 if abs(ahead) < 2 else ahead  # less than that is the way there and back
-        if behind <= PAST:
-            self._check_fresh(asked, now)
         answer = self._evaluate_range(asked, first + ahead, last + ahead, step)
+        if behind <= PAST:  # after the answer: what was never there is no data, not old data
+            self._check_fresh(asked, now)
         counted: dict[float, Optional[int]] = {}
         counts = self._counted(window, labels)
         if counts:
