@@ -45,7 +45,7 @@ TRANSPORT: Options = {name: CONNECTION[name] for name in ("validate_certs", "ca_
 
 def _secret(name: str, what: str) -> Options:
     """A secret, given as it is or as the name of a variable of the coordinator's environment, which keeps it out of every file and result."""
-    return {name: Option("str", what, secret=True), f"{name}_env": Option("str", f"Environment variable that holds O({name}), read where the release runs.")}
+    return {name: Option("str", what, secret=True), f"{name}_env": Option("str", f"Environment variable that holds C({name}), read where the release runs.")}
 
 
 WEBHOOK_URL = _secret("url", "URL of the webhook. It is a secret: whoever knows it may post.")
