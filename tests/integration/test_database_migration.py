@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import yaml
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.postgres import TABLE, Migrator
@@ -21,6 +22,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.migratio
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import database_migration
 from ansible_collections.progressive.delivery.tests.integration.postgres_rig import PASSWORD, Postgres
+from ansible_collections.progressive.delivery.tests.matrix.rig import Site
 
 ROWS = int(os.environ.get("PROGRESSIVE_ROWS", "100000"))
 EXPAND: dict[str, Any] = {"name": "nickname", "phase": "expand", "statements": [
@@ -167,3 +169,27 @@ def test_what_is_dangerous_never_reaches_the_database(users: Postgres) -> None:
     with pytest.raises(ConfigError, match="asks the release"):
         database_migration.run(params(users, "contract"), Context(FakeClock()))
     assert value(users, f"SELECT to_regclass('{TABLE}')") is None
+
+
+def test_the_role_expands_before_a_release_and_contracts_only_when_nobody_goes_back(users: Postgres, site: Site) -> None:
+    dsn = f"host=127.0.0.1 port={users.port} user=admin password='{PASSWORD}' dbname=postgres"
+    role: dict[str, Any] = {"database_migration_connection": {"dsn_env": "SHOP_DATABASE"}, "database_migration_migrations": [EXPAND, CONTRACT],
+                            "database_migration_phase": "{{ lookup('env', 'PHASE') or 'expand' }}",
+                            "database_migration_rollback_window": "{{ lookup('env', 'WINDOW') or '24h' }}"}
+    task = {"ansible.builtin.include_role": {"name": "progressive.delivery.database_migration"}, "vars": role}
+    (site.folder / "migrate.yml").write_text(yaml.safe_dump([task]))
+    (site.folder / "contract.yml").write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
+    site.release["rollout_hooks"] = {"before_rollout": [{"name": "expand", "tasks": "migrate.yml"}]}
+    early = site.run("contract.yml", "2", PHASE="contract", SHOP_DATABASE=dsn)
+    assert early.status != 0
+    assert "was never begun" in early.text
+    released = site.run("rollout", "2", SHOP_DATABASE=dsn)
+    assert released.outcome == "promoted", released.text
+    assert value(users, "SELECT count(*) FROM users WHERE nickname IS NULL") == 0
+    still = site.run("contract.yml", "2", PHASE="contract", SHOP_DATABASE=dsn)
+    assert still.status != 0
+    assert "somebody may still go back until" in still.text
+    done = site.run("contract.yml", "2", PHASE="contract", WINDOW="0s", SHOP_DATABASE=dsn)
+    assert (done.status, done.changed) == (0, 1), done.text
+    assert value(users, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'users' AND column_name = 'old'") == 0
+    assert PASSWORD not in early.text + released.text + still.text + done.text
