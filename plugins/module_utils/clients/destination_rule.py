@@ -40,6 +40,9 @@ def edit(manifest: Manifest, host: str, wanted: Mapping[str, Labels]) -> dict[st
         if name not in present:
             subsets.append({"name": name, "labels": dict(labels)})
         elif dict(present[name].get("labels") or {}) != dict(labels):
-            raise ConfigError(f"subset {name} has the labels {present[name].get('labels') or {}}, not {dict(labels)}", where=where(manifest),
-                              do="Change one of them: a subset that others may use is not rewritten.")
+            raise ConfigError(
+                f"subset {name} has the labels {present[name].get('labels') or {}}, not {dict(labels)}",
+                where=where(manifest),
+                do="Change one of them: a subset that others may use is not rewritten.",
+            )
     return {**manifest, "spec": {**manifest["spec"], "subsets": subsets}} if any(name not in present for name in wanted) else dict(manifest)

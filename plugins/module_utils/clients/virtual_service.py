@@ -146,9 +146,7 @@ def find(manifest: Manifest, layout: Layout) -> list[Place]:
     raise ConfigError(f"no rule holds {both}", where=where(manifest), do=hint)
 
 
-def own_rules(
-    rule: Rule, matches: tuple[MatchRoute, ...], mirror: Optional[Mirror], layout: Layout, manifest: Manifest, number: int
-) -> Iterator[Rule]:
+def own_rules(rule: Rule, matches: tuple[MatchRoute, ...], mirror: Optional[Mirror], layout: Layout, manifest: Manifest, number: int) -> Iterator[Rule]:
     """The rules of ours that stand before ``rule``, the ``number``-th that is meant."""
     suffix = f".{number + 1}" if number else ""
     for match in matches:
@@ -237,11 +235,13 @@ def _kept(manifest: Manifest, section: str) -> list[Rule]:
     return [rule for rule in rules if section != "http" or not is_ours(rule, manifest)]
 
 
-def _stands(present: list[Rule], places: list[Place], layout: Layout, manifest: Manifest, *, matches: tuple[MatchRoute, ...] = (),
-            mirror: Optional[Mirror] = None) -> bool:
+def _stands(
+    present: list[Rule], places: list[Place], layout: Layout, manifest: Manifest, *, matches: tuple[MatchRoute, ...] = (), mirror: Optional[Mirror] = None
+) -> bool:
     """Whether what we would write before each rule stands there."""
-    wanted = [each for number, place in enumerate(places) if place.section == "http"
-              for each in own_rules(place.rule, matches, mirror, layout, manifest, number)]
+    wanted = [
+        each for number, place in enumerate(places) if place.section == "http" for each in own_rules(place.rule, matches, mirror, layout, manifest, number)
+    ]
     return bool(wanted) and all(each in present for each in wanted)
 
 

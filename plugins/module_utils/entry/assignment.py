@@ -26,8 +26,9 @@ ASSIGNMENT: Options = {
     "header": Option("str", "A request header that says A or B, set by your edge or app."),
     "cookie": Option("str", "A cookie that says A or B, set by your edge or app."),
     "hash": Option("dict", "The router splits users by a hash of a key of theirs. Exactly one of header, cookie and query.", options=KEY),
-    "others": Option("str", "Who carries nothing of it. V(a): sees A. V(chance): each request falls to A or B by the share.", default="a",
-                     choices=("a", "chance")),
+    "others": Option(
+        "str", "Who carries nothing of it. V(a): sees A. V(chance): each request falls to A or B by the share.", default="a", choices=("a", "chance")
+    ),
 }
 
 VARIANTS = {"a": STABLE, "b": CANARY}
