@@ -31,7 +31,8 @@ SITUATIONS = [
 ]
 NEEDS = [
     ("no downtime", {"downtime": "no"}, "blue_green"), ("resources are short", {"capacity": "none"}, "rolling"),
-    ("sensitive to risk", {"risk": "high"}, "canary"), ("a feature is to be tested", {"experiment": "yes"}, "ab_test"), ("fast iteration", {"iteration": "fast"}, "recreate"),
+    ("sensitive to risk", {"risk": "high"}, "canary"), ("a feature is to be tested", {"experiment": "yes"}, "ab_test"),
+    ("fast iteration", {"iteration": "fast"}, "recreate"),
 ]
 
 
