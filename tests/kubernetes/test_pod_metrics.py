@@ -13,13 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import SystemClock
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, NoData, Unavailable, Unsupported
+from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_rights import CORE, EXTRA
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.measuring import labels_of
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import plan
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.kubernetes import KubernetesProvider
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment, fetch, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace, deployment, fetch, wait_until
 from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer
+from ansible_collections.progressive.delivery.tests.kubernetes.test_rbac import Shop as Release
 
 
 class Shop:
@@ -102,3 +107,19 @@ def test_a_workload_that_is_not_there(shop: Shop) -> None:
     for query in ("ready", "restarts", "memory"):
         with pytest.raises(Unavailable, match="there is no Deployment .*/shop-canary"):
             shop.look(query)
+
+
+def test_a_plan_reaches_the_cluster_of_the_release_and_names_the_right_that_is_missing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with cluster.namespace(tmp_path_factory.mktemp("plan")) as space:
+        release = Release(space)
+        params = release.params("rolling")
+        analysis = {"metrics": [{"name": what, "provider": {"kubernetes": {}}, "query": what, "failure_condition": "result > 1e12", "interval": "5s"}
+                                for what in ("restarts", "ready")]}  # fmt: skip
+        rolling = {"monitor": "1m"}
+        params["variables"] |= {"rollout_analysis": analysis, "rollout_rolling": rolling}
+        [lacks] = EXTRA["pod-metrics"].rights
+        release.allow((*CORE["rolling"].rights, lacks), without=lacks)
+        plan.run(params, Context(SystemClock()))
+        analysis["metrics"].append({**analysis["metrics"][0], "name": "memory", "query": "memory"})
+        with pytest.raises(ConfigError, match="may not list pods.metrics.k8s.io in"):
+            plan.run(params, Context(SystemClock()))

@@ -27,11 +27,18 @@ def completed(spec: dict[str, Any], *, store_given: bool) -> dict[str, Any]:
         if spec.get(port):
             [(kind, options)] = spec[port].items()
             spec[port] = {kind: _with_defaults(adapters[kind], options, defaults)}
-    provider = (spec.get("analysis") or {}).get("provider")
-    if provider:
-        [(kind, options)] = provider.items()
-        spec["analysis"] = {**spec["analysis"], "provider": {kind: _with_defaults(PROVIDERS[kind], options, defaults)}}
+    analysis = spec.get("analysis")
+    if analysis:
+        spec["analysis"] = {**_measured(analysis, defaults), "metrics": [_measured(metric, defaults) for metric in analysis.get("metrics") or ()]}
     return _with_workload(spec)
+
+
+def _measured(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """An analysis or a metric with its provider's defaults."""
+    if not item.get("provider"):
+        return dict(item)
+    [(kind, options)] = item["provider"].items()
+    return {**item, "provider": {kind: _with_defaults(PROVIDERS[kind], options or {}, defaults)}}
 
 
 def takes_part(adapter: Any) -> bool:
