@@ -160,6 +160,11 @@ def _step(step: Source, metrics: Analysis, into: Converted) -> list[dict[str, An
 
 def _router(routing: Source, stable: str, canary: str, into: Converted) -> None:
     services = tidy({"stable": stable, "canary": canary})
+    if "istio" in routing:
+        into.release["rollout_router"] = {"istio": _istio(routing.child("istio"), services)}
+        routing.leave("managedRoutes", "routes that steps add need no list here")
+        routing.leave("maxTrafficWeight", "weights are of 100; for tenths there is rollout_router.istio.total")
+        return
     plugins = routing.child("plugins")
     gateway = plugins.child("argoproj-labs/gatewayAPI")
     routes = [gateway.text("httpRoute")] if "httpRoute" in gateway else [route.text("name") for route in gateway.children("httpRoutes")]
@@ -176,6 +181,26 @@ def _router(routing: Source, stable: str, canary: str, into: Converted) -> None:
             routing.leave(name, "this router is not one of ours: the file splits by replicas instead")
     if not stable:
         into.to_do.append("rollout_router.replica_ratio.service: name the Service in front of both Deployments, so that its endpoints are waited for.")
+
+
+def _istio(given: Source, services: Mapping[str, Any]) -> dict[str, Any]:
+    """VirtualServices by host, or by the subsets of a DestinationRule."""
+    named = [given.child("virtualService")] if "virtualService" in given else given.children("virtualServices")
+    names = [one.text("name") for one in named]
+    routes: list[str] = []
+    for one in named:
+        routes += [f"http/{name}" for name in one.take("routes", [])]
+        for kind, key in (("tlsRoutes", "tls"), ("tcpRoutes", "tcp")):
+            for number, route in enumerate(one.children(kind)):
+                hosts = route.take("sniHosts", [])
+                route.leave("port", "a rule is named by its SNI host, or by its number")
+                routes.append(f"{key}/{hosts[0] if hosts else number}")
+    which = {"virtual_service": names[0]} if len(names) == 1 else {"virtual_services": names}
+    rule = given.child("destinationRule")
+    if not rule:
+        return {**which, **services, **tidy({"routes": routes})}
+    subsets = tidy({"stable": rule.text("stableSubsetName"), "canary": rule.text("canarySubsetName")})
+    return {**which, "host": services.get("stable") or names[0], **subsets, "destination_rule": tidy({"name": rule.text("name")}), **tidy({"routes": routes})}
 
 
 def _blue_green(given: Source, metrics: Analysis, into: Converted) -> None:

@@ -181,6 +181,9 @@ def _router(spec: Source, target: str, into: Converted) -> None:
     elif gateway:
         into.release["rollout_router"] = {"gateway_api": {"http_route": name, "stable": f"{name}-primary", "canary": f"{name}-canary"}}
         into.to_do.append(f"HTTPRoute {name} and the Services {name}-primary and {name}-canary were made by Flagger: keep them, or make your own.")
+    elif provider == "istio" or (not provider and "gateways" in service):
+        into.release["rollout_router"] = {"istio": {"virtual_service": name, "stable": f"{name}-primary", "canary": f"{name}-canary"}}
+        into.to_do.append(f"VirtualService {name} and the Services {name}-primary and {name}-canary were made by Flagger: keep them, or make your own.")
     else:
         into.release["rollout_router"] = {"replica_ratio": {"service": name}}
         if provider:

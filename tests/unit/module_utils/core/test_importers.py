@@ -208,6 +208,31 @@ def test_a_canary_of_argo(tmp_path: Path) -> None:
     plan(found, tmp_path)
 
 
+ISTIO: dict[str, dict[str, Any]] = {
+    "{virtualService: {name: shop, routes: [primary]}}":
+        {"virtual_service": "shop", "stable": "shop-stable", "canary": "shop-canary", "routes": ["http/primary"]},
+    "{virtualServices: [{name: a}, {name: b, tlsRoutes: [{port: 443, sniHosts: [shop.test]}], tcpRoutes: [{port: 3306}]}]}":
+        {"virtual_services": ["a", "b"], "stable": "shop-stable", "canary": "shop-canary", "routes": ["tls/shop.test", "tcp/0"]},
+    "{virtualService: {name: shop}, destinationRule: {name: dr, canarySubsetName: new, stableSubsetName: old}}":
+        {"virtual_service": "shop", "host": "shop-stable", "stable": "old", "canary": "new", "destination_rule": {"name": "dr"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("routing", ISTIO)
+def test_a_canary_of_argo_on_istio(routing: str) -> None:
+    documents = list(yaml.safe_load_all(CANARY))
+    canary = documents[0]["spec"]["strategy"]["canary"]
+    canary["trafficRouting"] = {"istio": yaml.safe_load(routing)}
+    found = convert(documents)
+    assert found.release["rollout_router"] == {"istio": ISTIO[routing]}
+    release_file.read(variables(dumped(found.release)))
+
+
+def test_a_canary_of_flagger_on_istio() -> None:
+    found = made(FLAGGER.replace("provider: gatewayapi:v1", "provider: istio").replace("gatewayRefs: [{name: gateway, namespace: infra}]", "gateways: [mesh]"))
+    assert found.release["rollout_router"] == {"istio": {"virtual_service": "podinfo", "stable": "podinfo-primary", "canary": "podinfo-canary"}}
+
+
 def test_a_blue_green_rollout_of_argo(tmp_path: Path) -> None:
     found = made(BLUE_GREEN)
     release = found.release
