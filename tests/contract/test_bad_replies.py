@@ -9,6 +9,7 @@ The replies of providers over counters and of those with tables in other files c
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,6 +127,11 @@ def test_no_row_is_the_good_reply() -> None:
         assert not [row for row, answer in table.answers().items() if answer() == good], name
 
 
+GENERATED = int(os.environ.get("PROGRESSIVE_REPLIES", "2000"))
+"""Replies made up by hypothesis, over all providers and both ways of spoiling one; `make bench ARGS=replies` takes 100,000."""
+DOCUMENTS = sorted(name for name, table in TABLES.items() if table.good.startswith(("{", "[")))
+MADE_UP = settings(max_examples=max(1, -(-GENERATED // (len(DOCUMENTS) + len(TABLES)))), suppress_health_check=[HealthCheck.too_slow])
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -159,8 +165,8 @@ def takes_it_or_explains(table: Replies, server: ScriptedServer, answer: bytes) 
     assert points and all(isinstance(point.value, float) and (point.n is None or point.n > 0) for point in points)
 
 
-@pytest.mark.parametrize("name", sorted(name for name, table in TABLES.items() if table.good.startswith(("{", "["))))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("name", DOCUMENTS)
+@MADE_UP
 @given(data=st.data())
 def test_a_document_with_anything_anywhere(server: ScriptedServer, name: str, data: st.DataObject) -> None:
     table = TABLES[name]
@@ -171,7 +177,7 @@ def test_a_document_with_anything_anywhere(server: ScriptedServer, name: str, da
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@MADE_UP
 @given(at=st.floats(0, 1), cut=st.integers(0, 12), inserted=st.binary(max_size=6), framed=st.booleans())
 def test_bytes_of_an_answer_replaced(server: ScriptedServer, name: str, at: float, cut: int, inserted: bytes, framed: bool) -> None:
     """``framed``: what is left is a whole body, so that the length does not give it away."""
