@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -16,11 +15,11 @@ from ..core.gate import ABORT, PROMOTE, Decision, Gate, named
 from ..core.metric import fill
 from ..core.options import Option, Options
 from ..core.units import iso, shown
-from .web import CONNECTION, connection, fetch, parse
+from .gate_reply import asked
+from .web import CONNECTION, connection, parse
 
 PENDING = "pending"
 PLACEHOLDERS = ("digest", "gate", "release")
-MAX_BYTES = 64 * 1024
 
 OPTIONS: Options = {
     "url": Option(
@@ -55,14 +54,7 @@ class HttpGate:
         """What it answers now; None while that is pending. Raises Unavailable for any other answer and for none."""
         labels = {"digest": gate.digest, "gate": gate.name, "release": gate.release}
         url = fill(self._url, labels, lambda text: urllib.parse.quote(text, safe=""), "http.url", PLACEHOLDERS)
-        response = fetch(url, max_bytes=MAX_BYTES, **self._access)
-        if not 200 <= response.status < 300:
-            raise Unavailable(f"HTTP {response.status}", where=self._where)
-        try:
-            answer = json.loads(response.body.decode("utf-8"))
-        except (ValueError, RecursionError):
-            kind = response.headers.get("content-type", "of no type")[:60]
-            raise Unavailable(f"the body is not JSON ({kind}); a login page, perhaps", where=self._where) from None
+        answer = asked(url, self._where, self._access)
         what, who, digest = (answer.get(name) or "" if isinstance(answer, dict) else "" for name in ("decision", "who", "digest"))
         if what not in (PROMOTE, ABORT, PENDING):
             raise Unavailable(f"its decision is {shown(what)[:60]}, not promote, abort or pending", where=self._where)

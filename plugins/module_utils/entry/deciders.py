@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may decide a gate besides the playbooks: a file, a ConfigMap, an approval system.
+"""Who may decide a gate besides the playbooks: a file, a ConfigMap, an approval system, a job of a pipeline.
 
 They are made of the release file as it is now. So a backend that has moved is found by the next run, and no token stands in a record.
 """
@@ -11,13 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..clients.gate_awx import AwxGate
 from ..clients.gate_config_map import ConfigMapGate
 from ..clients.gate_file import FileGate
+from ..clients.gate_gitlab import GitlabGate
 from ..clients.gate_http import HttpGate
 from ..core import gate as gates
 from ..core.gate import Gate, GateSource
 from ..core.ports import Clock, StateStore
 from .context import Context
+
+BY_HTTP: Mapping[str, Any] = {"http": HttpGate, "gitlab_job": GitlabGate, "awx_approval": AwxGate}
+"""Approval systems, by the option of the gate."""
 
 
 class Deciders:
@@ -38,8 +43,9 @@ class Deciders:
         if gate.get("config_map"):
             defaults = {option: value for option, value in (spec.get("kubernetes") or {}).items() if value is not None}
             found.append(ConfigMapGate.from_options({**defaults, **gate["config_map"]}))
-        if gate.get("http"):
-            found.append(HttpGate.from_options({**gate["http"], "within": spec.get("url_allow") or ()}))
+        for kind, source in BY_HTTP.items():
+            if gate.get(kind):
+                found.append(source.from_options({**gate[kind], "within": spec.get("url_allow") or ()}))
         return cls(tuple(found), clock)
 
     @property

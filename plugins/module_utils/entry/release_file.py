@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..clients.gate_awx import OPTIONS as AWX_GATE
 from ..clients.gate_config_map import OPTIONS as CONFIG_MAP_GATE
+from ..clients.gate_gitlab import OPTIONS as GITLAB_GATE
 from ..clients.gate_http import OPTIONS as HTTP_GATE
 from ..clients.kube import KUBE_OPTIONS
 from ..core.errors import ConfigError, unknown
@@ -41,6 +43,8 @@ GATE: Options = {
     "file": Option("path", "File on the coordinator whose first line, written after the gate opened, is promote or abort."),
     "config_map": Option("dict", "Key of a Kubernetes ConfigMap that decides once it changes to promote or abort.", options=CONFIG_MAP_GATE),
     "http": Option("dict", "URL that answers whether it is decided.", options=HTTP_GATE),
+    "gitlab_job": Option("dict", "Manual job of a GitLab pipeline: played is promote, canceled is abort.", options=GITLAB_GATE),
+    "awx_approval": Option("dict", "Approval node of an AWX workflow.", options=AWX_GATE),
     "require_other": Option("bool", "Refuse a decision by the one who started the release.", default=False),
 }
 
