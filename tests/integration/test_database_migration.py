@@ -1,13 +1,17 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Migrations on a real PostgreSQL, with writers that must not notice. PROGRESSIVE_ROWS sets the size of the table; 5,000,000 for the figures."""
+"""Migrations on a real PostgreSQL, with writers that must not notice. The bench has a big table, and measures."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import re
+import subprocess
+import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,18 +21,20 @@ import yaml
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.postgres import TABLE, Migrator
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, TimedOut
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Interrupted, TimedOut, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.migration import read
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import database_migration
 from ansible_collections.progressive.delivery.tests.integration.postgres_rig import PASSWORD, Postgres
+from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import wait_until
 from ansible_collections.progressive.delivery.tests.matrix.rig import Site
 
-ROWS = int(os.environ.get("PROGRESSIVE_ROWS", "100000"))
+ROWS = 100_000
 EXPAND: dict[str, Any] = {"name": "nickname", "phase": "expand", "statements": [
     "ALTER TABLE users ADD COLUMN nickname text", "CREATE INDEX CONCURRENTLY users_nickname ON users (nickname)",
     "ALTER TABLE users ADD CONSTRAINT named CHECK (name IS NOT NULL) NOT VALID", "ALTER TABLE users VALIDATE CONSTRAINT named",
-    {"sql": "UPDATE users SET nickname = name WHERE id IN (SELECT id FROM users WHERE nickname IS NULL LIMIT 2000)", "repeat": True}]}
+    {"sql": "UPDATE users SET nickname = name WHERE {range} AND nickname IS NULL", "table": "users", "key": "id", "batch": 2000},
+    {"sql": "UPDATE users SET nickname = '-' WHERE id IN (SELECT id FROM users WHERE nickname IS NULL LIMIT 2000)", "repeat": True}]}
 CONTRACT: dict[str, Any] = {"name": "drop-old", "phase": "contract", "statements": ["ALTER TABLE users DROP COLUMN old"]}
 
 
@@ -59,21 +65,19 @@ def value(server: Postgres, sql: str) -> Any:
 
 
 class Writers:
-    """The old version of the program, which writes all the time. ``slowest``: its longest statement, in seconds."""
+    """The old version of the program, which writes all the time."""
 
     def __init__(self, server: Postgres) -> None:
-        self.server, self.over, self.slowest, self.count, self.failed = server, threading.Event(), 0.0, 0, list[str]()
+        self.server, self.over, self.count, self.failed = server, threading.Event(), 0, list[str]()
         self.threads = [threading.Thread(target=self._write, args=(seed,), daemon=True) for seed in range(3)]
 
     def _write(self, seed: int) -> None:
         with psycopg.connect(**self.server.admin, autocommit=True) as link:
             while not self.over.is_set():
-                began = time.monotonic()
                 try:
                     link.execute("UPDATE users SET name = 'new ' || id WHERE id = %s", ((self.count * 7919 + seed) % ROWS + 1,))
                 except psycopg.Error as error:
                     self.failed.append(str(error))
-                self.slowest = max(self.slowest, time.monotonic() - began)
                 self.count += 1
 
     def __enter__(self) -> Writers:
@@ -91,21 +95,19 @@ def test_expand_under_load_then_nothing_twice_then_contract(users: Postgres) -> 
     said: list[str] = []
     context = Context(FakeClock(), said.append)
     checked = database_migration.run(params(users), Context(FakeClock(), check_mode=True))
+    shown = checked.pop("diff")["after"]
     assert checked == {"changed": True, "applied": [], "pending": ["nickname"]}
+    assert "CREATE INDEX CONCURRENTLY users_nickname ON users (nickname);" in shown
     assert value(users, f"SELECT to_regclass('{TABLE}')") is None
     with Writers(users) as writers:
-        began = time.monotonic()
         done = database_migration.run(params(users), context)
-        took = time.monotonic() - began
-    assert done == {"changed": True, "applied": ["nickname"], "pending": []}
+    assert (done["changed"], done["applied"], done["pending"]) == (True, ["nickname"], [])
     assert writers.failed == []
     assert writers.count > 0
     assert value(users, "SELECT count(*) FROM users WHERE nickname IS NULL") == 0
     assert value(users, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_nickname'::regclass") is True
-    print(f"{ROWS} rows, {took:.1f} s, {writers.count} writes, slowest {writers.slowest * 1000:.0f} ms")
-    if os.environ.get("PROGRESSIVE_FIGURES"):
-        assert writers.slowest < 1.0
-    assert database_migration.run(params(users), context) == {"changed": False, "applied": [], "pending": []}
+    again = database_migration.run(params(users), context)
+    assert (again["changed"], again["applied"], again["diff"]["after"]) == (False, [], "")
     contracted = database_migration.run(params(users, "contract", force=True), context)
     assert contracted["applied"] == ["drop-old"]
     assert value(users, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'users' AND column_name = 'old'") == 0
@@ -153,7 +155,7 @@ def test_what_was_cut_goes_on_behind_its_last_statement(users: Postgres) -> None
     with pytest.raises(ConfigError, match="missing"):
         migrator.run(read([broken]))
     migrator.close()
-    assert value(users, f"SELECT statements FROM {TABLE} WHERE name = 'cut'") == 1
+    assert value(users, f"SELECT cardinality(statements) FROM {TABLE} WHERE name = 'cut'") == 1
     users.execute("ALTER TABLE users ADD COLUMN missing int")
     again = Migrator(users.admin)
     assert again.run(read([broken])) == ["cut"], "the first statement would fail if it ran twice"
@@ -169,6 +171,177 @@ def test_what_is_dangerous_never_reaches_the_database(users: Postgres) -> None:
     with pytest.raises(ConfigError, match="asks the release"):
         database_migration.run(params(users, "contract"), Context(FakeClock()))
     assert value(users, f"SELECT to_regclass('{TABLE}')") is None
+
+
+INDEX: dict[str, Any] = {"name": "i", "phase": "expand", "statements": ["CREATE INDEX CONCURRENTLY users_old ON users (old)"]}
+CHILD = """
+import json, sys
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.postgres import Migrator
+from ansible_collections.progressive.delivery.plugins.module_utils.core.migration import read
+settings, migrations = json.loads(sys.argv[1])
+print(json.dumps(Migrator(settings, say=lambda line: print(line, file=sys.stderr)).run(read(migrations))))
+"""
+
+
+@contextlib.contextmanager
+def child(server: Postgres, *migrations: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
+    """A run in a process of its own, which may be killed."""
+    process = subprocess.Popen([sys.executable, "-c", CHILD, json.dumps([server.admin, migrations])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)})  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def killed_while_it_builds(server: Postgres) -> psycopg.Connection[Any]:
+    """An index that waits for the transaction returned, built for a client that was killed."""
+    holder = psycopg.connect(**server.admin)
+    holder.execute("UPDATE users SET old = 'y' WHERE id = 1")
+    with child(server, INDEX) as process:
+        wait_until(lambda: process.poll() is not None or value(server, "SELECT count(*) FROM pg_stat_progress_create_index") == 1, 120)
+        assert process.poll() is None, process.communicate()
+        process.kill()
+        process.wait()
+    return holder
+
+
+def test_killed_while_an_index_is_built_which_the_server_goes_on_with(users: Postgres) -> None:
+    holder = killed_while_it_builds(users)
+    said: list[str] = []
+
+    def let_it(line: str) -> None:
+        said.append(line)
+        if "another run migrates this database: waiting for pid" in line:
+            holder.rollback()
+
+    again = Migrator(users.admin, say=let_it)
+    assert again.run(read([INDEX])) == ["i"]
+    again.close()
+    holder.close()
+    assert "CREATE INDEX CONCURRENTLY users_old" in said[0], "it is told what it waits for"
+    assert value(users, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_old'::regclass") is True
+
+
+def test_killed_with_its_session_while_an_index_is_built(users: Postgres) -> None:
+    holder = killed_while_it_builds(users)
+    users.execute("SELECT pg_terminate_backend(pid, 120000) FROM pg_stat_progress_create_index")
+    assert value(users, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_old'::regclass") is False
+    holder.close()
+    said: list[str] = []
+    again = Migrator(users.admin, say=said.append)
+    assert again.run(read([INDEX])) == ["i"]
+    again.close()
+    assert "i: index users_old is invalid, left by a run that was cut: removed, and built anew" in said
+    assert value(users, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_old'::regclass") is True
+
+
+def test_a_server_that_goes_away_is_told_and_the_next_run_goes_on(users: Postgres) -> None:
+    steps = {**INDEX, "statements": ["ALTER TABLE users ADD COLUMN c int", *INDEX["statements"]]}
+    holder, stopped = psycopg.connect(**users.admin), threading.Event()
+
+    def stop() -> None:
+        wait_until(lambda: value(users, "SELECT count(*) FROM pg_stat_progress_create_index") == 1, 120)
+        users.stop()
+        stopped.set()
+
+    def stop_while_it_builds(line: str) -> None:
+        if "statement 2" in line:
+            holder.execute("UPDATE users SET old = 'y' WHERE id = 1")  # which the index waits for
+            threading.Thread(target=stop).start()
+
+    migrator = Migrator(users.admin, say=stop_while_it_builds)
+    with pytest.raises(Unavailable, match="i, statement 2.*it goes on where it was"):
+        migrator.run(read([steps]))
+    assert stopped.wait(120)
+    migrator.close()
+    users.start()
+    again = Migrator(users.admin)
+    assert again.run(read([steps])) == ["i"], "its first statement would fail if it ran twice"
+    again.close()
+
+
+def test_two_at_once_run_each_statement_once(users: Postgres) -> None:
+    steps = {"name": "once", "phase": "expand", "statements": ["ALTER TABLE users ADD COLUMN d int", "CREATE INDEX CONCURRENTLY users_d ON users (d)",
+                                                                 "ALTER TABLE users ADD COLUMN e int"]}
+    with child(users, steps) as one, child(users, steps) as two:
+        answers = [process.communicate(timeout=300) for process in (one, two)]
+        assert [one.returncode, two.returncode] == [0, 0], answers
+    assert sorted(json.loads(out) for out, _err in answers) in ([[], ["once"]], [["once"], ["once"]])
+    assert value(users, f"SELECT cardinality(statements) FROM {TABLE}") == 3
+
+
+def test_who_holds_the_lock_is_named(users: Postgres) -> None:
+    holder = psycopg.connect(**users.admin, application_name="shop")
+    holder.execute("SELECT name AS of_the_report FROM users WHERE id = 1")
+    migrator = Migrator(users.admin, lock_timeout=1.0, retries=2)
+    with pytest.raises(TimedOut) as refused:
+        migrator.run(read([{"name": "a", "phase": "expand", "statements": ["ALTER TABLE users ADD COLUMN a int"]}]))
+    migrator.close()
+    named = rf"a, statement 1.* pid {holder.info.backend_pid} \(admin, idle in transaction for \d+ s\): SELECT name AS of_the_report"
+    assert re.search(named, str(refused.value))
+    holder.close()
+
+
+def test_asked_to_end_it_cancels_what_runs(users: Postgres) -> None:
+    holder = psycopg.connect(**users.admin)
+    holder.execute("UPDATE users SET old = 'y' WHERE id = 1")
+    ended: list[float] = []
+
+    def pause(seconds: float) -> None:
+        if value(users, "SELECT count(*) FROM pg_stat_progress_create_index"):
+            ended.append(seconds)
+            raise Interrupted("this process was asked to end")
+
+    migrator = Migrator(users.admin, pause=pause)
+    with pytest.raises(Interrupted):
+        migrator.run(read([INDEX]))
+    assert ended
+    migrator.close()
+    assert value(users, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    holder.close()
+
+
+def test_what_the_database_refuses(users: Postgres) -> None:
+    account = users.account("guest", "CREATE ON SCHEMA public", "SELECT ON users")
+    guest = Migrator(account)
+    with pytest.raises(ConfigError, match="p, statement 1: the database refuses: must be owner of table users"):
+        guest.run(read([{"name": "p", "phase": "expand", "statements": ["ALTER TABLE users ADD COLUMN a int"]}]))
+    guest.close()
+    users.execute(f"DROP TABLE {TABLE}", "DROP OWNED BY guest", "DROP ROLE guest")
+    wrong = {"name": "s", "phase": "expand", "statements": ["SELECT 1", "ALTER TABLE users ADDD COLUMN a int"]}
+    migrator = Migrator(users.admin)
+    with pytest.raises(ConfigError, match='s, statement 2: the database refuses: syntax error at or near "ADDD"'):
+        migrator.run(read([wrong]))
+    assert migrator.run(read([{**wrong, "statements": ["SELECT 1", "ALTER TABLE users ADD COLUMN a int"]}])) == ["s"], "what never ran may be corrected"
+    users.execute("CREATE TABLE others (old text)", "CREATE INDEX users_old ON others (old)")
+    with pytest.raises(ConfigError, match="there is an index users_old already, on others"):
+        migrator.run(read([INDEX]))
+    migrator.close()
+    users.execute("DROP TABLE others")
+
+
+def test_rows_by_key_each_once_and_on_from_where_it_was(users: Postgres) -> None:
+    rows = {"sql": "UPDATE users SET old = old || '%s!' WHERE {range}", "table": "users", "key": "id", "batch": 30_000}
+    fill = {"name": "fill", "phase": "expand", "statements": [rows]}
+    seen = 0
+
+    def pause(_seconds: float) -> None:
+        nonlocal seen
+        seen = value(users, "SELECT count(*) FROM users WHERE old = 'x%s!'")
+        if seen >= 60_000:
+            raise Interrupted("this process was asked to end")
+
+    cut = Migrator(users.admin, pause=pause, statement_timeout=120.0)
+    with pytest.raises(Interrupted):
+        cut.run(read([fill]))
+    cut.close()
+    assert seen == 60_000
+    again = Migrator(users.admin, statement_timeout=120.0)
+    assert again.run(read([fill])) == ["fill"]
+    again.close()
+    assert value(users, "SELECT array_agg(DISTINCT old) FROM users") == ["x%s!"], "each row once, none left out"
 
 
 def test_the_role_expands_before_a_release_and_contracts_only_when_nobody_goes_back(users: Postgres, site: Site) -> None:

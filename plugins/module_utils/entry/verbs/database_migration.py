@@ -25,7 +25,8 @@ OPTIONS: Options = {
     "migrations": Option("list", "All migrations, in their order. Those of the other phase are passed over.", elements="dict", required=True, options={
         "name": Option("name", "Its name, for ever.", required=True),
         "phase": Option("str", "When it is run.", required=True, choices=(rules.EXPAND, rules.CONTRACT)),
-        "statements": Option("list", "Statements, each as text, or as a mapping of C(sql) and C(repeat).", elements="raw", required=True),
+        "statements": Option("list", "Statements, each as text, or as a mapping: C(sql) with C(repeat) (again until it changes no row),"
+                             " or with C(table), C(key) and C(batch) (for so many rows at a time, where C({range}) stands).", elements="raw", required=True),
         "allow": Option("list", "Codes of dangers that somebody has thought about.", elements="str"),
     }),
     "dsn_env": Option("str", "Name of an environment variable with a connection string. The options here win over it."),
@@ -42,7 +43,7 @@ OPTIONS: Options = {
 
 
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Returns ``applied``, and ``pending`` in check mode: names of migrations."""
+    """Returns ``applied``, and ``pending`` in check mode, names of migrations, and as ``diff`` the statements."""
     migrations = [item for item in rules.read(params["migrations"]) if item.phase == params["phase"]]
     found = [sentence for item in migrations for _code, sentence in rules.dangers(item)]
     if found:
@@ -53,14 +54,18 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     names = {"database": "dbname"}
     settings = {names.get(name, name): params[name] for name in ("host", "port", "database", "user", "password") if params.get(name)}
     migrator = Migrator(settings, params.get("dsn_env") or "", lock_timeout=duration(params["lock_timeout"]), retries=params["lock_retries"],
-                        statement_timeout=duration(params["statement_timeout"]), long_timeout=duration(params["long_timeout"]), say=context.say)
+                        statement_timeout=duration(params["statement_timeout"]), long_timeout=duration(params["long_timeout"]), say=context.say,
+                        pause=context.clock.sleep)
     try:
         known = migrator.done()
-        pending = [item.name for item in migrations if len(rules.left(item, known.get(item.name))) or not known[item.name].finished]
+        left = {item: rules.left(item, known.get(item.name)) for item in migrations}
+        pending = [item.name for item in migrations if item.name not in known or not known[item.name].finished]
+        diff = {"before": "", "after": "".join(rules.script(item, left[item]) for item in migrations if item.name in pending),
+                "before_header": "run already", "after_header": "statements to run"}
         if context.check_mode:
-            return {"changed": bool(pending), "applied": [], "pending": pending}
+            return {"changed": bool(pending), "applied": [], "pending": pending, "diff": diff}
         applied = migrator.run(migrations) if pending else []
-        return {"changed": bool(applied), "applied": applied, "pending": []}
+        return {"changed": bool(applied), "applied": applied, "pending": [], "diff": diff}
     finally:
         migrator.close()
 
