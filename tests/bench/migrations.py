@@ -69,7 +69,7 @@ def under_load(server: Postgres, versions: list[tuple[tuple[str, ...], str]], ch
     writers = [fresh.Process(target=write, args=(server.admin, *version, seed, ready, over, answers)) for seed, version in enumerate(versions * 2)]
     for writer in writers:
         writer.start()
-    for writer in writers:
+    for _writer in writers:
         assert ready.acquire(timeout=120)
     time.sleep(2)
     began = time.monotonic()

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -29,6 +30,7 @@ from ansible_collections.progressive.delivery.tests.integration.postgres_rig imp
 from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import wait_until
 from ansible_collections.progressive.delivery.tests.matrix.rig import Site
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "releases"
 ROWS = 100_000
 EXPAND: dict[str, Any] = {"name": "nickname", "phase": "expand", "statements": [
     "ALTER TABLE users ADD COLUMN nickname text", "CREATE INDEX CONCURRENTLY users_nickname ON users (nickname)",
@@ -344,25 +346,44 @@ def test_rows_by_key_each_once_and_on_from_where_it_was(users: Postgres) -> None
     assert value(users, "SELECT array_agg(DISTINCT old) FROM users") == ["x%s!"], "each row once, none left out"
 
 
-def test_the_role_expands_before_a_release_and_contracts_only_when_nobody_goes_back(users: Postgres, site: Site) -> None:
-    dsn = f"host=127.0.0.1 port={users.port} user=admin password='{PASSWORD}' dbname=postgres"
-    role: dict[str, Any] = {"database_migration_connection": {"dsn_env": "SHOP_DATABASE"}, "database_migration_migrations": [EXPAND, CONTRACT],
-                            "database_migration_phase": "{{ lookup('env', 'PHASE') or 'expand' }}",
-                            "database_migration_rollback_window": "{{ lookup('env', 'WINDOW') or '24h' }}"}
-    task = {"ansible.builtin.include_role": {"name": "progressive.delivery.database_migration"}, "vars": role}
-    (site.folder / "migrate.yml").write_text(yaml.safe_dump([task]))
-    (site.folder / "contract.yml").write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
-    site.release["rollout_hooks"] = {"before_rollout": [{"name": "expand", "tasks": "migrate.yml"}]}
-    early = site.run("contract.yml", "2", PHASE="contract", SHOP_DATABASE=dsn)
+def test_the_example_expands_before_a_release_and_contracts_only_when_nobody_goes_back(users: Postgres, site: Site) -> None:
+    users.execute("ALTER TABLE users RENAME COLUMN old TO old_name")
+    example = yaml.safe_load((EXAMPLES / "database-migration.yml").read_text(encoding="utf-8"))
+    site.release.update({name: example[name] for name in example if name.startswith("database_migration") or name == "rollout_hooks"})
+    contract = yaml.safe_load((EXAMPLES / "database-contract.yml").read_text(encoding="utf-8"))
+    contract[0]["tasks"][0]["vars"]["database_migration_rollback_window"] = "{{ lookup('env', 'WINDOW') or '24h' }}"
+    (site.folder / "contract.yml").write_text(yaml.safe_dump(contract))
+    dsn = {"SHOP_DATABASE": f"host=127.0.0.1 port={users.port} user=admin password='{PASSWORD}' dbname=postgres"}
+    early = site.run("contract.yml", "2", **dsn)
     assert early.status != 0
     assert "was never begun" in early.text
-    released = site.run("rollout", "2", SHOP_DATABASE=dsn)
+    released = site.run("rollout", "2", **dsn)
     assert released.outcome == "promoted", released.text
     assert value(users, "SELECT count(*) FROM users WHERE nickname IS NULL") == 0
-    still = site.run("contract.yml", "2", PHASE="contract", SHOP_DATABASE=dsn)
+    still = site.run("contract.yml", "2", **dsn)
     assert still.status != 0
     assert "somebody may still go back until" in still.text
-    done = site.run("contract.yml", "2", PHASE="contract", WINDOW="0s", SHOP_DATABASE=dsn)
+    shown = site.run("contract.yml", "2", "--check", "--diff", WINDOW="0s", **dsn)
+    assert (shown.status, shown.changed) == (0, 1), shown.text
+    assert "+ALTER TABLE users DROP COLUMN old_name;" in shown.text
+    assert value(users, f"SELECT count(*) FROM {TABLE}") == 1, "check mode writes nothing"
+    done = site.run("contract.yml", "2", WINDOW="0s", **dsn)
     assert (done.status, done.changed) == (0, 1), done.text
-    assert value(users, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'users' AND column_name = 'old'") == 0
-    assert PASSWORD not in early.text + released.text + still.text + done.text
+    assert value(users, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'users' AND column_name = 'old_name'") == 0
+    for run in (early, released, still, shown, done):
+        assert PASSWORD not in run.text
+
+
+def test_a_migration_that_fails_ends_the_release_before_anything_changed(users: Postgres, site: Site) -> None:
+    site.release.update(
+        rollout_hooks={"before_rollout": [{"name": "expand", "role": "progressive.delivery.database_migration"}]},
+        database_migration_connection={"dsn_env": "SHOP_DATABASE"},
+        database_migration_migrations=[{"name": "bad", "phase": "expand", "statements": ["SELECT 1", "ALTER TABLE nobody ADD COLUMN a int"]}],
+    )  # fmt: skip
+    dsn = f"host=127.0.0.1 port={users.port} user=admin password='{PASSWORD}' dbname=postgres"
+    failed = site.run("rollout", "2", SHOP_DATABASE=dsn)
+    assert failed.status != 0
+    assert 'bad, statement 2: the database refuses: relation "nobody" does not exist' in failed.text
+    assert "Traceback" not in failed.text
+    assert (site.host("c1") / "version").exists() is False
+    assert PASSWORD not in failed.text
