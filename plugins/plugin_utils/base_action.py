@@ -36,8 +36,10 @@ from .remote import Remote, same_python
 
 DISPLAY = Display()
 
-# This module is loaded once, in ansible-playbook itself: a worker's standard input says nothing about the user's.
-INTERACTIVE = sys.stdin is not None and sys.stdin.isatty()
+# This module is loaded once, in ansible-playbook itself: a worker's standard input says nothing about the user's. AWX (ansible-runner) and some CI runners
+# give a job a terminal at which nobody sits.
+NOBODY = ("AWX_ISOLATED_DATA_DIR", "CI")
+INTERACTIVE = sys.stdin is not None and sys.stdin.isatty() and not any(os.environ.get(name) for name in NOBODY)
 
 
 class DeliveryAction(ActionBase):
