@@ -25,7 +25,7 @@ EXAMPLES = r"""
     name: shop
     version: "2.4.0"
     event: rolled_back
-    message: shop is back at 2.4.0 and answers
+    headline: shop is back at 2.4.0 and answers
     targets:
       - slack: {url_env: SLACK_WEBHOOK}
       - webhook: {url: https://hooks.example.com/releases, secret_env: HOOK_SECRET}

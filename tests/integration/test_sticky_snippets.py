@@ -29,29 +29,29 @@ SHARES = [0, 0.01, 5, 33.33, 50, 99.99, 100]
 GO_MAIN = """package main
 
 import (
-	"encoding/json"
-	"os"
+    "encoding/json"
+    "os"
 
-	"example.org/check/sticky"
+    "example.org/check/sticky"
 )
 
 func main() {
-	var given struct {
-		Cases  [][2]string
-		Shares []float64
-	}
-	if err := json.NewDecoder(os.Stdin).Decode(&given); err != nil {
-		panic(err)
-	}
-	answers := [][]any{}
-	for _, one := range given.Cases {
-		answer := []any{sticky.Bucket(one[0], one[1])}
-		for _, share := range given.Shares {
-			answer = append(answer, sticky.Variant(one[0], one[1], share))
-		}
-		answers = append(answers, answer)
-	}
-	json.NewEncoder(os.Stdout).Encode(answers)
+    var given struct {
+        Cases  [][2]string
+        Shares []float64
+    }
+    if err := json.NewDecoder(os.Stdin).Decode(&given); err != nil {
+        panic(err)
+    }
+    answers := [][]any{}
+    for _, one := range given.Cases {
+        answer := []any{sticky.Bucket(one[0], one[1])}
+        for _, share := range given.Shares {
+            answer = append(answer, sticky.Variant(one[0], one[1], share))
+        }
+        answers = append(answers, answer)
+    }
+    json.NewEncoder(os.Stdout).Encode(answers)
 }
 """
 

@@ -138,7 +138,7 @@ class Watching:
     def _look(self, look: Look) -> None:
         unit = next((unit_of(metric) for metric in self.metrics if metric.name == look.metric), "")
         self.current.event("look", step=self.current.index, metric=look.metric, phase=look.phase.value, value=look.value, baseline=look.baseline,
-                            threshold=look.threshold, n=look.n, reason=look.reason, unit=unit, **bounds(look))
+                           threshold=look.threshold, n=look.n, reason=look.reason, unit=unit, **bounds(look))
         self._lines.look(look, unit)
 
 

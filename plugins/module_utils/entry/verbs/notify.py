@@ -22,7 +22,7 @@ OPTIONS: Options = {
     "name": Option("name", "The service.", required=True),
     "version": Option("str", "Its version.", required=True),
     "event": Option("str", "What happened. It decides the colour, and which receivers are told.", required=True, choices=tuple(EVENTS)),
-    "message": Option("str", "A headline instead of the usual one."),
+    "headline": Option("str", "A headline instead of the usual one."),
     "reason": Option("str", "One sentence more."),
     "url_allow": Option("list", "Host patterns that receivers are limited to.", elements="str"),
 }
@@ -39,7 +39,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         return {"changed": False, "deliveries": []}
     now = time.time()
     notice = Notice(params["event"], params["name"], params["version"], iso(now), reason=params.get("reason") or "", who=context.who,
-                    message=params.get("message") or "")
+                    message=params.get("headline") or "")
     found = notifying.send(targets, notice, within, stamp=int(now))
     notifying.told(found, context, params["name"])
     return {"changed": any(item.delivered for item in found),

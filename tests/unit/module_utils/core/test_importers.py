@@ -262,12 +262,13 @@ def test_a_canary_of_flagger(tmp_path: Path) -> None:
     plan(found, tmp_path)
 
 
+INSIDERS = [{"header_name": "x-canary", "header_value": {"exact": "insider"}}, {"cookie_name": "canary", "cookie_value": {"exact": "always"}}]
+
+
 @pytest.mark.parametrize(("analysis", "strategy", "steps"), [
     ("{interval: 1m, threshold: 2, iterations: 10}", "blue_green", [{"bake": {"duration": "10m"}}]),
     ('{interval: 1m, iterations: 10, match: [{headers: {x-canary: {exact: insider}}}, {headers: {cookie: {regex: "^(.*?;)?(canary=always)(;.*)?$"}}}]}',
-     "canary", [{"set_header_route": {"name": "testers", "match": [{"header_name": "x-canary", "header_value": {"exact": "insider"}},
-                                                                  {"cookie_name": "canary", "cookie_value": {"exact": "always"}}]}},
-                {"bake": {"duration": "10m"}}, {"set_weight": 100}]),
+     "canary", [{"set_header_route": {"name": "testers", "match": INSIDERS}}, {"bake": {"duration": "10m"}}, {"set_weight": 100}]),
     ("{interval: 30s, stepWeights: [1, 50], mirror: true, mirrorWeight: 20}", "canary",
      [{"set_mirror_route": {"percentage": 20}}, {"bake": {"duration": "30s"}}, {"set_mirror_route": {"percentage": 0}},
       {"set_weight": 1}, {"bake": {"duration": "30s"}}, {"set_weight": 50}, {"bake": {"duration": "30s"}}]),

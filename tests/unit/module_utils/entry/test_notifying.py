@@ -128,7 +128,7 @@ def test_receivers_that_hang_are_left_behind_all_at_once() -> None:
     """Three of them, each of which would hold a release for a minute, beside one that listens. Ended by the limit, or the test would hang."""
     over = threading.Event()
     with ScriptedServer(lambda request: over.wait(600) and b"" or b"") as slow, ScriptedServer(reply("ok")) as fast:
-        slow_ones = [target("slack", url=slow.url, timeout="1m") for _ in range(3)]
+        slow_ones = [target("slack", url=slow.url, timeout="1m") for _each in range(3)]
         began = time.monotonic()
         deliveries = notifying.send([*slow_ones, target("webhook", url=fast.url)], NOTICE, stamp=1, longest=1.0)
         took = time.monotonic() - began
@@ -215,7 +215,7 @@ def test_plan_refuses_receivers_that_can_never_be_told(item: dict[str, Any], whe
 
 def test_by_hand(server: ScriptedServer) -> None:
     params: dict[str, Any] = dict.fromkeys(notify.OPTIONS)
-    params.update(targets=[{"webhook": {"url": server.url}}], name="shop", version="2", event="promoted", message="shop is back")
+    params.update(targets=[{"webhook": {"url": server.url}}], name="shop", version="2", event="promoted", headline="shop is back")
     said: list[str] = []
     found = notify.run(params, Context(FakeClock(), said.append, who="ann"))
     assert found == {"changed": True, "deliveries": [{"where": f"webhook {server.url}", "delivered": True, "reason": ""}]}
