@@ -49,6 +49,7 @@ def junit(project: Project) -> list[ElementTree.Element]:
             assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure"))
             assert int(suite.attrib["skipped"]) == len(suite.findall("testcase/skipped"))
             assert all(case.attrib["name"] and case.attrib["classname"] and float(case.attrib["time"]) >= 0 for case in found)
+            assert len({(case.attrib["classname"], case.attrib["name"]) for case in found}) == len(found), "GitLab keeps one of those that are named alike"
             cases += found
     return cases
 

@@ -138,7 +138,7 @@ def kubernetes(run: Run) -> None:
 def gitlab(run: Run) -> None:
     """The pipelines of examples/gitlab by gitlab-ci-local."""
     system.require(run)
-    run.pytest(PYTHON, *with_tests("gitlab"), extra={"GITLAB_CI_LOCAL": json.dumps(node_tools.gitlab_ci_local())})
+    run.pytest(PYTHON, "-n", "2", *with_tests("gitlab"), extra={"GITLAB_CI_LOCAL": json.dumps(node_tools.gitlab_ci_local())})
 
 
 def faults(run: Run) -> None:

@@ -9,7 +9,8 @@ be told is skipped. A release that ended badly has at least one failure: where n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from xml.sax.saxutils import escape, quoteattr
 
 from ..experiment.options import CONVERSION
@@ -62,6 +63,20 @@ def cases(seen: View) -> list[Case]:
         message = seen.sentence if seen.journal.events else "the journal is empty: nothing was started"
         passed = outcome is not None and not bad
         found.append(Case("release", outcome.outcome if outcome else "release", 0.0, "" if passed else "skipped", "", message))
+    return _apart(found)
+
+
+def _apart(every: list[Case]) -> list[Case]:
+    """Numbered where several are named alike, of which who reads the report may keep only one."""
+    taken = {(case.group, case.name) for case in every}
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for case in every:
+        if (case.group, case.name) in seen:
+            names = (f"{case.name} ({number})" for number in count(2))
+            case = replace(case, name=next(name for name in names if (case.group, name) not in taken | seen))
+        seen.add((case.group, case.name))
+        found.append(case)
     return found
 
 

@@ -41,6 +41,19 @@ def test_one_case_per_step_and_per_metric_and_the_failure_is_the_sentence() -> N
     assert found[5].findtext("failure") == scenarios.REASON
 
 
+def test_no_two_cases_are_named_alike() -> None:
+    """Of cases of one name GitLab keeps one."""
+    names = ["shop-canary is ready", "scale shop-canary to 2", "shop-canary is ready", "shop-canary is ready (2)"]
+    story = scenarios.Story([{"index": index, "name": name, "kind": "health", "weight": None} for index, name in enumerate(names)])
+    found = ET.fromstring(junit.render(j.from_events(story.events)))[0]
+    assert [case.get("name") for case in found] == [
+        "shop-canary is ready",
+        "scale shop-canary to 2",
+        "shop-canary is ready (3)",
+        "shop-canary is ready (2)",
+    ]
+
+
 def test_a_bad_end_without_a_failed_step_still_fails() -> None:
     story = scenarios.Story().begun()
     events = story.end("partial", 15, "stable could not be verified")
