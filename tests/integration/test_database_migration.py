@@ -370,6 +370,11 @@ def test_the_example_expands_before_a_release_and_contracts_only_when_nobody_goe
     done = site.run("contract.yml", "2", WINDOW="0s", **dsn)
     assert (done.status, done.changed) == (0, 1), done.text
     assert value(users, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'users' AND column_name = 'old_name'") == 0
+    back = site.run("rollback", "2")
+    assert back.status != 0
+    assert "the database was contracted at" in back.text
+    forced = site.run("rollback", "2", "-e", "rollout_force=true")
+    assert forced.status == 0, forced.text
     for run in (early, released, still, shown, done):
         assert PASSWORD not in run.text
 

@@ -46,7 +46,7 @@ class Migrator:
         self.lock_timeout, self.retries, self.statement_timeout, self.long_timeout = lock_timeout, retries, statement_timeout, long_timeout
         self._say, self._pause = say, pause
         self._link = self._connect()
-        self._watcher: Optional[Any] = None
+        self._watcher: Any = None
         self._blockers = ""
         """Who was last seen in the way, as text."""
 
@@ -263,7 +263,6 @@ class Migrator:
                 return  # what it sees is a courtesy: the statement itself says what went wrong
 
     def _progress(self, name: str, pid: int, said: float) -> float:
-        assert self._watcher is not None
         row = self._watcher.execute("SELECT phase, coalesce(100 * blocks_done / nullif(blocks_total, 0), 100 * tuples_done / nullif(tuples_total, 0)),"
                                     " current_locker_pid FROM pg_stat_progress_create_index WHERE pid = %s", (pid,)).fetchone()
         if row is None:

@@ -90,12 +90,13 @@ class Stable:
 
 @dataclass(frozen=True)
 class Good:
-    """A version that was promoted and healthy: what `rollback` goes back to."""
+    """A version that was promoted and healthy: what `rollback` goes back to. ``contracted``: when the database gave up what it may need."""
 
     version: str
     slot: str
     release: str
     at: str
+    contracted: str = ""
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,8 @@ SPEC: Options = {
     "rollout_abort": Option("str", "Way back: stable capacity first, or all traffic at once.", default="safe", choices=("safe", "immediate")),
     "rollout_allow_overload": Option("bool", "Allow weights beyond what the hosts behind them carry.", default=False),
     "rollout_allow_few_requests": Option("bool", "Begin even where too few requests come now to judge by.", default=False),
-    "rollout_force": Option("bool", "With abort: break the lease of a run in its deploy or hook phase.", default=False),
+    "rollout_force": Option("bool", "With abort: break the lease of a run in its deploy or hook phase. With rollback: go back behind a contracted"
+                            " database.", default=False),
     "rollout_promote_full": Option("bool", "With promote: skip the remaining steps.", default=False),
     "rollout_paused_fails": Option("bool", "End non-zero when the outcome is paused.", default=False),
     "rollout_reason": Option("str", "Why, for the record, with abort and promote."),

@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...clients.postgres import Migrator
 from ...core import migration as rules
-from ...core.errors import ConfigError
+from ...core.errors import ConfigError, Conflict
+from ...core.lease import RECORD
 from ...core.moment import moment
 from ...core.options import Option, Options
-from ...core.record import Outcome
+from ...core.ports import StateStore, Stored
+from ...core.record import Outcome, from_json, to_json
 from ...core.units import duration, iso
 from .. import build
 from ..context import Context
-from ..stored import stored_record
 
 OPTIONS: Options = {
     "phase": Option("str", "V(expand) before the new version, V(contract) when nobody goes back any more.", required=True,
@@ -49,8 +51,9 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if found:
         raise ConfigError(f"{found[0]}" + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""), where="migrations",
                           do="Change it, or name the code in allow.")
+    asked = None
     if params["phase"] == rules.CONTRACT and migrations and not params["force"]:
-        _nobody_goes_back(params, context)
+        asked = _nobody_goes_back(params, context)
     names = {"database": "dbname"}
     settings = {names.get(name, name): params[name] for name in ("host", "port", "database", "user", "password") if params.get(name)}
     migrator = Migrator(settings, params.get("dsn_env") or "", lock_timeout=duration(params["lock_timeout"]), retries=params["lock_retries"],
@@ -64,22 +67,40 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
                 "before_header": "run already", "after_header": "statements to run"}
         if context.check_mode:
             return {"changed": bool(pending), "applied": [], "pending": pending, "diff": diff}
+        if asked and pending:
+            _remember(*asked, context)
         applied = migrator.run(migrations) if pending else []
         return {"changed": bool(applied), "applied": applied, "pending": [], "diff": diff}
     finally:
         migrator.close()
 
 
-def _nobody_goes_back(params: Mapping[str, Any], context: Context) -> None:
-    """Raises ConfigError while the version before may still be needed."""
+def _nobody_goes_back(params: Mapping[str, Any], context: Context) -> tuple[StateStore, Stored]:
+    """The store and the record in it. Raises ConfigError while the version before may still be needed."""
     spec = params.get("release")
     if not spec:
         raise ConfigError("contract asks the release whether it was promoted", where="release", do="Give it, or force: true.")
-    record = stored_record(build.store(spec["store"], spec["name"], context))
-    if record is None or record.outcome is not Outcome.PROMOTED or not record.good:
+    store = build.store(spec["store"], spec["name"], context)
+    stored = store.load(RECORD)
+    record = from_json(stored.value) if stored else None
+    if stored is None or record is None or record.outcome is not Outcome.PROMOTED or not record.good:
         state = "was never begun" if record is None else record.outcome.value if record.outcome else "is under way"
         raise ConfigError(f"the last release of {spec['name']} {state}: the version before may still be needed", where="contract",
                           do="Wait until it is promoted, or force: true.")
     closes = moment(record.good[-1].at) + duration(params["rollback_window"])
     if context.clock.time() < closes:
         raise ConfigError(f"somebody may still go back until {iso(closes)}", where="rollback_window", do="Run it again later, or shorten the window.")
+    return store, stored
+
+
+def _remember(store: StateStore, stored: Stored, context: Context) -> None:
+    """Note at every earlier version that the database is no longer what it was: before it is true, as nobody could note it after a crash."""
+    record, now = from_json(stored.value), iso(context.clock.time())
+    current = record.good[-1].version
+    good = tuple(each if each.version == current or each.contracted else replace(each, contracted=now) for each in record.good)
+    if good == record.good:
+        return
+    try:
+        store.save(RECORD, {**stored.value, **to_json(replace(record, good=good))}, stored.token)
+    except Conflict:
+        raise ConfigError("a release has begun meanwhile", where="contract", do="Run it again when that is over.") from None

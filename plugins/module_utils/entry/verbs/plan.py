@@ -33,7 +33,7 @@ from ..deciders import Deciders
 from ..preflight import Preflight
 from ..shared import takes_part
 from ..stored import last_state, stored_record
-from .rollback import as_rollback, at_once, by_revision, is_remembered, within_window
+from .rollback import as_rollback, at_once, by_revision, check_database, is_remembered, within_window
 
 OPTIONS: Options = {
     "variables": Option("dict", "The release file: every C(rollout_) variable. Default: all such variables that the task can see.", open=True),
@@ -126,9 +126,13 @@ def _asked_for(spec: dict[str, Any], purpose: str, record: Optional[Record], hos
     """The release file as what was asked for: a release, the way back to a version that was good, or either gone on with."""
     if purpose == "rollback" and is_remembered(spec, record):
         router = build.router(spec["router"], hosts, context) if spec.get("router") else None
-        return by_revision(spec, _live_slot(record, router))
+        back = by_revision(spec, _live_slot(record, router))
+        check_database(record, back["version"], spec["force"])
+        return back
     if purpose == "rollback":
-        return as_rollback(spec, record, hosts)
+        back = as_rollback(spec, record, hosts)
+        check_database(record, back["version"], spec["force"])
+        return back
     if purpose == "rollout" and within_window(spec, record, context.clock.time()):
         return {**at_once(spec, hosts), "analysis": None, "quick": True}
     if purpose == "resume" and record is not None and record.running and record.release.purpose == "rollback":

@@ -62,6 +62,14 @@ def good_version(record: Optional[Record], wanted: str = "") -> Good:
     return candidates[-1]
 
 
+def check_database(record: Optional[Record], version: str, force: bool) -> None:
+    """Raises ConfigError when the database was contracted since ``version`` was good."""
+    contracted = next((good.contracted for good in reversed(record.good if record else ()) if good.version == version), "")
+    if contracted and not force:
+        raise ConfigError(f"the database was contracted at {contracted}: {version} may need what is gone", where="rollback",
+                          do="Ship a version that lives without it, or put it back by hand and add -e rollout_force=true.")
+
+
 def went_back(record: Record) -> str:
     """What to say to somebody who asks to go back where the last release has just done that."""
     return f"stable is {record.stable.version if record.stable else ''} already, which the last release went back to; {_further(record)}"

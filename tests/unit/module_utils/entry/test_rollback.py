@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
+from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import RECORD
+from ansible_collections.progressive.delivery.plugins.module_utils.core.record import to_json
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import rollback
 from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.service import Service
 
@@ -48,6 +51,18 @@ def test_a_rollback_goes_to_the_last_good_version_before_and_the_next_one_furthe
     assert (stable(service), good(service)) == ("1", ["1"])
     with pytest.raises(ConfigError, match="an earlier version is not known to be good"):
         service.run("rollback")
+
+
+def test_behind_a_contracted_database_nobody_goes_back_unless_told_to(service: Service) -> None:
+    stored = service.store.load(RECORD)
+    assert stored
+    before = tuple(replace(each, contracted="" if each.version == "3" else "2026-11-27T12:00:00Z") for each in service.record.good)
+    service.store.save(RECORD, {**stored.value, **to_json(replace(service.record, good=before))}, stored.token)
+    with pytest.raises(ConfigError, match="the database was contracted at 2026-11-27T12:00:00Z: 2 may need what is gone"):
+        service.run("rollback")
+    assert stable(service) == "3"
+    assert service.run("rollback", rollout_force=True)["outcome"] == "rolled_back"
+    assert stable(service) == "2"
 
 
 def test_versions_that_a_rollback_passed_over_are_not_gone_back_to(service: Service) -> None:
