@@ -138,7 +138,7 @@ def test_abort_takes_a_paused_canary_back(tmp_path: Path) -> None:
         assert HOSTILE in done.text and "paused" in done.text, done.text
         aborted = project.run("abort", version=HOSTILE)
         settled()
-        assert "aborted" in aborted.text and shop.versions == dict.fromkeys(shop.hosts, "1"), aborted.text
+        assert "aborted at 25 %: ann aborted it" in aborted.text and shop.versions == dict.fromkeys(shop.hosts, "1"), aborted.text
         assert list(tmp_path.rglob("ran")) == [] and shop.failures() == []
 
 
