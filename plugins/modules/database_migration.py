@@ -11,6 +11,7 @@ version_added: 0.1.0
 description:
   - Refuses statements that would break the version that serves, or hold up its requests.
   - Runs the others with short locks that are tried for again, and each of them once; a table in the database remembers.
+  - With C(--diff) it shows the statements.
 requirements:
   - psycopg
 author:
@@ -30,6 +31,7 @@ EXAMPLES = r"""
         phase: expand
         statements:
           - ALTER TABLE users ADD COLUMN nickname text
+          - {sql: "UPDATE users SET nickname = name WHERE {range} AND nickname IS NULL", table: users, key: id, batch: 1000}
           - CREATE INDEX CONCURRENTLY users_nickname ON users (nickname)
 """
 
