@@ -346,6 +346,18 @@ def test_rows_by_key_each_once_and_on_from_where_it_was(users: Postgres) -> None
     assert value(users, "SELECT array_agg(DISTINCT old) FROM users") == ["x%s!"], "each row once, none left out"
 
 
+@pytest.mark.parametrize("kind, made", [("text", r"'it''s \' || n || ' %'"), ("uuid", "md5(n::text)::uuid"), ("timestamptz", "now() + n * interval '1 ms'")])
+def test_keys_that_are_no_numbers(users: Postgres, kind: str, made: str) -> None:
+    users.execute("DROP TABLE IF EXISTS things", f'CREATE TABLE things ("Key" {kind} PRIMARY KEY, seen int DEFAULT 0)',
+                  f'INSERT INTO things ("Key") SELECT {made} FROM generate_series(1, 250) n')
+    rows = {"sql": "UPDATE things SET seen = seen + 1 WHERE {range}", "table": "public.things", "key": '"Key"', "batch": 100}
+    migrator = Migrator(users.admin)
+    assert migrator.run(read([{"name": "seen", "phase": "expand", "statements": [rows]}])) == ["seen"]
+    migrator.close()
+    assert value(users, "SELECT array_agg(DISTINCT seen) FROM things") == [1]
+    users.execute("DROP TABLE things")
+
+
 def test_the_example_expands_before_a_release_and_contracts_only_when_nobody_goes_back(users: Postgres, site: Site) -> None:
     users.execute("ALTER TABLE users RENAME COLUMN old TO old_name")
     example = yaml.safe_load((EXAMPLES / "database-migration.yml").read_text(encoding="utf-8"))

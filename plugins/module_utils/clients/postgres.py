@@ -202,7 +202,7 @@ class Migrator:
                     raise
                 self._say(f"{name}: a deadlock, trying again")
             finally:
-                if not self._link.closed:
+                with contextlib.suppress(self._psycopg.Error):
                     self._link.execute("RESET lock_timeout; RESET statement_timeout")
 
     def _is_there(self, index: str, table: str, name: str) -> bool:
