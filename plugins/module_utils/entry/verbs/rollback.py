@@ -104,6 +104,8 @@ def within_window(spec: Mapping[str, Any], record: Optional[Record], now: float)
     if record is None or record.running or record.stable is None or not any(window.values()):
         return False
     before = [good for good in record.good if good.version != record.stable.version]
+    if any(good.contracted for good in before if good.version == spec["version"]):
+        return False  # what was good then may not live with the database as it is now
     if window.get("revisions"):
         before = before[-window["revisions"]:]
     if window.get("duration"):

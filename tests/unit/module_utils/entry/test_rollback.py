@@ -54,12 +54,15 @@ def test_a_rollback_goes_to_the_last_good_version_before_and_the_next_one_furthe
 
 
 def test_behind_a_contracted_database_nobody_goes_back_unless_told_to(service: Service) -> None:
+    window = {"rollout_rollback_window": {"revisions": 3}}
+    assert service.plan("rollout", "2", **window)["release"].get("quick") is True
     stored = service.store.load(RECORD)
     assert stored
     before = tuple(replace(each, contracted="" if each.version == "3" else "2026-11-27T12:00:00Z") for each in service.record.good)
     service.store.save(RECORD, {**stored.value, **to_json(replace(service.record, good=before))}, stored.token)
     with pytest.raises(ConfigError, match="the database was contracted at 2026-11-27T12:00:00Z: 2 may need what is gone"):
         service.run("rollback")
+    assert not service.plan("rollout", "2", **window)["release"].get("quick"), "it is tried like any other"
     assert stable(service) == "3"
     assert service.run("rollback", rollout_force=True)["outcome"] == "rolled_back"
     assert stable(service) == "2"
