@@ -19,7 +19,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -63,16 +63,23 @@ class Cluster:
         return done.stdout
 
     @contextmanager
-    def namespace(self, folder: Path, prefix: str = "test") -> Iterator[Namespace]:
-        """A namespace with a name of its own, removed afterwards. Kubeconfigs for it are written to ``folder``."""
+    def namespace(self, folder: Path, prefix: str = "test", *, lasting: bool = False) -> Iterator[Namespace]:
+        """A namespace with a name of its own, removed afterwards. Kubeconfigs for it are written to ``folder``.
+
+        As long as one is open nobody disturbs the node; but for a ``lasting`` one, which many tests share: else they could never.
+        """
         name = f"{prefix}-{uuid.uuid4().hex[:8]}"
-        with self.undisturbed():
+        with ExitStack() as turn:
+            turn.enter_context(self.undisturbed())
             self.kubectl("create", "namespace", name)
             try:
                 self.kubectl("wait", "--for=create", "serviceaccount/default", "--namespace", name, "--timeout=60s")  # or Pods are refused
+                if lasting:
+                    turn.close()
                 yield Namespace(self, name, folder)
             finally:
-                self.kubectl("delete", "namespace", name, "--wait=false")
+                with self.undisturbed():
+                    self.kubectl("delete", "namespace", name, "--wait=false")
 
     @contextmanager
     def without(self, program: str = "kube-apiserver", *, frozen: bool = False) -> Iterator[None]:

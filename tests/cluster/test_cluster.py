@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.progressive.delivery.tests.cluster import node
-from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Cluster, KubectlFailed, Namespace, deployment, fetch, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Cluster, KubectlFailed, Namespace, connect, deployment, fetch, wait_until
 from ansible_collections.progressive.delivery.tests.cluster.layout import KUBECONFIG, NODE_ADDRESS
 
 READ_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
@@ -167,6 +167,12 @@ def test_a_second_session_shares_the_node(namespace: Namespace) -> None:
 
 
 @pytest.mark.usefixtures("cluster")
+def test_a_lasting_namespace_keeps_nobody_from_disturbing_the_node(cluster: Cluster, tmp_path: Path) -> None:
+    with cluster.namespace(tmp_path, lasting=True) as space, connect() as another:
+        another.restart("kube-proxy")
+        space.kubectl("get", "serviceaccount", "default")
+
+
 def test_the_host_is_left_alone() -> None:
     """What the node does stays in its namespaces: no mount, no firewall rule, no bridge, one link."""
     assert "progressive-delivery-node" not in Path("/proc/self/mounts").read_text()

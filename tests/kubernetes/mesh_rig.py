@@ -196,8 +196,9 @@ def bootstrap(home: str, metadata: Mapping[str, Any], admin: int, ads: int) -> d
 @contextlib.contextmanager
 def mesh(cluster: Cluster, folder: Path) -> Iterator[Mesh]:
     """A mesh for as long as this lasts, in a namespace of its own."""
-    with cluster.namespace(folder, "mesh") as home:
-        made = Mesh(folder / "mesh", cluster, home)
+    with cluster.namespace(folder, "mesh", lasting=True) as home:
+        with cluster.undisturbed():
+            made = Mesh(folder / "mesh", cluster, home)
         try:
             yield made
         finally:
