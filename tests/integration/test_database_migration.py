@@ -265,8 +265,8 @@ def test_a_server_that_goes_away_is_told_and_the_next_run_goes_on(users: Postgre
 
 
 def test_two_at_once_run_each_statement_once(users: Postgres) -> None:
-    steps = {"name": "once", "phase": "expand", "statements": ["ALTER TABLE users ADD COLUMN d int", "CREATE INDEX CONCURRENTLY users_d ON users (d)",
-                                                                 "ALTER TABLE users ADD COLUMN e int"]}
+    statements = ["ALTER TABLE users ADD COLUMN d int", "CREATE INDEX CONCURRENTLY users_d ON users (d)", "ALTER TABLE users ADD COLUMN e int"]
+    steps = {"name": "once", "phase": "expand", "statements": statements}
     with child(users, steps) as one, child(users, steps) as two:
         answers = [process.communicate(timeout=300) for process in (one, two)]
         assert [one.returncode, two.returncode] == [0, 0], answers

@@ -27,9 +27,11 @@ RULES: Sequence[tuple[str, str, str, tuple[str, ...]]] = (
      "the version that serves still uses it. Drop it in contract", (EXPAND,)),
     ("rename", r"\bRENAME\b", "the version that serves knows the old name. Add the new one beside it, drop the old one in contract", (EXPAND,)),
     ("truncate", r"^TRUNCATE\b", "the data of the version that serves is gone", (EXPAND,)),
-    ("set-not-null", r"\bSET\s+NOT\s+NULL\b", ("the version that serves may write NULL, and the whole table is read under an exclusive lock."
+    ("set-not-null", r"\bSET\s+NOT\s+NULL\b",
+     ("the version that serves may write NULL, and the whole table is read under an exclusive lock."
       " Add CHECK (... IS NOT NULL) NOT VALID, validate it, set it in contract"), (EXPAND,)),
-    ("type", r"\bALTER\s+(?:COLUMN\s+)?" + _NAME + r"\s+(?:SET\s+DATA\s+)?TYPE\b", ("it may rewrite the whole table under an exclusive lock."
+    ("type", r"\bALTER\s+(?:COLUMN\s+)?" + _NAME + r"\s+(?:SET\s+DATA\s+)?TYPE\b",
+     ("it may rewrite the whole table under an exclusive lock."
       " Add a column of the new type, and fill it in batches"), (EXPAND, CONTRACT)),
     ("index", r"^CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?!CONCURRENTLY\b)", "it blocks every write while it is built. CREATE INDEX CONCURRENTLY", (EXPAND, CONTRACT)),
     ("drop-index", r"^DROP\s+INDEX\s+(?!CONCURRENTLY\b)", "it waits for readers and blocks those behind it. DROP INDEX CONCURRENTLY", (EXPAND, CONTRACT)),
@@ -42,8 +44,8 @@ RULES: Sequence[tuple[str, str, str, tuple[str, ...]]] = (
      "the version that serves inserts without it, and fails. Give it a DEFAULT", (EXPAND, CONTRACT)),
     ("constraint", r"\bADD\s+(?:CONSTRAINT\s+" + _NAME + r"\s+)?(?:CHECK|FOREIGN\s+KEY)\b(?!.*\bNOT\s+VALID\b)|" + _COLUMN + r"\b(?:CHECK|REFERENCES)\b",
      "every row is checked under a lock. Add it NOT VALID, then VALIDATE CONSTRAINT in a statement of its own", (EXPAND, CONTRACT)),
-    ("unique", r"\bADD\s+(?:CONSTRAINT\s+" + _NAME + r"\s+)?(?:UNIQUE|PRIMARY\s+KEY|EXCLUDE)\b(?!.*\bUSING\s+INDEX\b)|"
-     + _COLUMN + r"\b(?:UNIQUE|PRIMARY\s+KEY)\b",
+    ("unique", r"\bADD\s+(?:CONSTRAINT\s+" + _NAME + r"\s+)?(?:UNIQUE|PRIMARY\s+KEY|EXCLUDE)\b(?!.*\bUSING\s+INDEX\b)|" +
+     _COLUMN + r"\b(?:UNIQUE|PRIMARY\s+KEY)\b",
      "its index is built under an exclusive lock. CREATE UNIQUE INDEX CONCURRENTLY first, then ADD ... USING INDEX", (EXPAND, CONTRACT)),
     ("every-row", r"^(?:UPDATE|DELETE)\b(?!.*\bWHERE\b)", "all rows are locked until it ends. Do it in batches, by table and key",
      (EXPAND, CONTRACT)),
