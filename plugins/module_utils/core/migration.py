@@ -44,8 +44,8 @@ RULES: Sequence[tuple[str, str, str, tuple[str, ...]]] = (
      "the version that serves inserts without it, and fails. Give it a DEFAULT", (EXPAND, CONTRACT)),
     ("constraint", r"\bADD\s+(?:CONSTRAINT\s+" + _NAME + r"\s+)?(?:CHECK|FOREIGN\s+KEY)\b(?!.*\bNOT\s+VALID\b)|" + _COLUMN + r"\b(?:CHECK|REFERENCES)\b",
      "every row is checked under a lock. Add it NOT VALID, then VALIDATE CONSTRAINT in a statement of its own", (EXPAND, CONTRACT)),
-    ("unique", rf"\bADD\s+(?:CONSTRAINT\s+{_NAME}\s+)?(?:UNIQUE|PRIMARY\s+KEY|EXCLUDE)\b(?!.*\bUSING\s+INDEX\b)"
-     rf"|{_COLUMN}\b(?:UNIQUE|PRIMARY\s+KEY)\b",
+    ("unique", (rf"\bADD\s+(?:CONSTRAINT\s+{_NAME}\s+)?(?:UNIQUE|PRIMARY\s+KEY|EXCLUDE)\b(?!.*\bUSING\s+INDEX\b)"
+                rf"|{_COLUMN}\b(?:UNIQUE|PRIMARY\s+KEY)\b"),
      "its index is built under an exclusive lock. CREATE UNIQUE INDEX CONCURRENTLY first, then ADD ... USING INDEX", (EXPAND, CONTRACT)),
     ("every-row", r"^(?:UPDATE|DELETE)\b(?!.*\bWHERE\b)", "all rows are locked until it ends. Do it in batches, by table and key",
      (EXPAND, CONTRACT)),
