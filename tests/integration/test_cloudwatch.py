@@ -19,6 +19,7 @@ import boto3
 import pytest
 import yaml
 from moto.server import ThreadedMotoServer
+from werkzeug.serving import WSGIRequestHandler
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients import aws
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import (
@@ -70,7 +71,9 @@ def no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    """A CloudWatch with three minutes of errors and requests of two versions."""
+    """A CloudWatch with three minutes of errors and requests of two versions. Its clock stands still: the provider goes by it, and a suite takes minutes."""
+    clock = pytest.MonkeyPatch()
+    clock.setattr(WSGIRequestHandler, "date_time_string", lambda _self, _timestamp=None: email.utils.formatdate(MINUTE + 1, usegmt=True))
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -84,6 +87,7 @@ def moto() -> Iterator[str]:
             ])  # fmt: skip
     yield f"http://{host}:{port}"
     server.stop()
+    clock.undo()
 
 
 @pytest.fixture
