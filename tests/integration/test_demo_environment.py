@@ -110,7 +110,7 @@ def test_run_ends_everything_when_it_is_told_to_end(tmp_path: pathlib.Path, numb
     run = subprocess.Popen([sys.executable, str(SCRIPT), "run", str(directory), "--", "sleep", "60"], stderr=subprocess.DEVNULL)
     until((directory / "load.jsonl").exists)
     run.send_signal(number)
-    assert run.wait(20) != 0
+    assert run.wait(120) != 0
     assert processes(directory) == []
 
 

@@ -154,10 +154,12 @@ def test_a_workflow_that_has_not_come_to_it_decides_nothing(api: Api) -> None:
 BROKEN: Mapping[str, Any] = {
     "unauthorized": reply("{}", "401 Unauthorized"), "forbidden": reply("{}", "403 Forbidden"), "not found": reply("{}", "404 Not Found"),
     "an error": reply("{}", "502 Bad Gateway"), "a login page": reply("<html>sign in</html>", content_type="text/html"), "empty": reply(""),
-    "hung up": b"", "a text": "promote", "a number": 1, "null": reply("null"), "a list of texts": ["promote"], "elsewhere": reply("", "302 Found", location="http://127.0.0.9/"),
+    "hung up": b"", "a text": "promote", "a number": 1, "null": reply("null"), "a list of texts": ["promote"],
+    "elsewhere": reply("", "302 Found", location="http://127.0.0.9/"),
     "another status": [job("approved", finished_at=LATER)], "no status": [{"id": 1, "name": "half"}], "no end": [job("success")],
     "no time": [job("success", finished_at="yesterday")], "no results": {"count": 0}, "results that are none": {"results": "x"},
-    "a node that is none": {"results": [1]}, "an approval without id": {"results": [node(31)], "next": None}, "a page elsewhere": {"results": [], "next": "http://127.0.0.9/"},
+    "a node that is none": {"results": [1]},
+    "an approval without id": {"results": [node(31)], "next": None}, "a page elsewhere": {"results": [], "next": "http://127.0.0.9/"},
 }  # fmt: skip
 
 
