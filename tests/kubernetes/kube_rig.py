@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Optional
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
@@ -182,7 +183,7 @@ class RatioShop(Shop):
 
     def wanted(self, want: Routes) -> Routes:
         canary, stable = pods_by_ratio(3, want.weight("canary"))
-        return Routes(want.weights, want.members, want.matches, want.mirror, {"stable": stable, "canary": canary})
+        return replace(want, pods={"stable": stable, "canary": canary})
 
     def total(self) -> float:
         return float(sum(each["spec"]["replicas"] for each in self.admin.list(DEPLOYMENTS)))

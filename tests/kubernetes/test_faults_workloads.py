@@ -8,6 +8,7 @@ Rows X034 and X044 to X047 of tests/faults/README.md.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import pytest
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_hpa import MINIMUM
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, HPAS
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict
 from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment, wait_until
 from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import Shop
 
@@ -103,8 +104,10 @@ def idle(space: Namespace, name: str) -> Iterator[list[int]]:
             hpa, live = kube.get(HPAS, name), kube.get(DEPLOYMENTS, name)
             least = hpa["spec"]["minReplicas"] if hpa else 1
             if live and live["spec"]["replicas"] not in (0, least):
-                kube.patch(DEPLOYMENTS, name, {"spec": {"replicas": least}})
-                given.append(least)
+                seen = {"resourceVersion": live["metadata"]["resourceVersion"]}  # an autoscaler sets what it has read, or looks again
+                with contextlib.suppress(Conflict):
+                    kube.patch(DEPLOYMENTS, name, {"metadata": seen, "spec": {"replicas": least}})
+                    given.append(least)
             ended.wait(0.05)
 
     thread = threading.Thread(target=shrink)

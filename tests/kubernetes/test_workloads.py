@@ -154,8 +154,8 @@ def test_a_configuration_that_is_not_there_is_said(namespace: Namespace) -> None
     patch = {"spec": {"template": {"spec": {"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": "nope"}}]}]}}}}
     shop = workload(namespace, patch=patch)
     shop.deploy("stable", "2")
-    look = wait_until(lambda: found if "CreateContainerConfigError" in (found := shop.progress("stable")).why else None)
-    assert 'configmap "nope" not found' in look.why and not look.failed
+    look = wait_until(lambda: found if 'configmap "nope" not found' in (found := shop.progress("stable")).why else None)  # first the kubelet may be slow
+    assert "CreateContainerConfigError" in look.why and not look.failed
 
 
 def test_config_maps_of_a_version(namespace: Namespace) -> None:

@@ -23,8 +23,8 @@ def events(server: ScriptedServer) -> list[str]:
 
 def test_each_event_is_told_once_and_the_secrets_are_printed_nowhere(site: Site) -> None:
     site.release["rollout_steps"] = [{"set_weight": 20}, {"gate": {"name": "half"}}, {"set_weight": 50}]
-    events = ["started", "resumed", "gate_waiting", "promoted", "aborted"]
-    site.release["rollout_notify"] = [{"webhook": {"url_env": "NEWS_URL", "secret_env": "NEWS_SECRET", "events": events}}]
+    told = ["started", "resumed", "gate_waiting", "promoted", "aborted"]
+    site.release["rollout_notify"] = [{"webhook": {"url_env": "NEWS_URL", "secret_env": "NEWS_SECRET", "events": told}}]
     with ScriptedServer(reply("ok")) as server:
         secrets = {"NEWS_URL": f"{server.url}/{SECRET}", "NEWS_SECRET": "hushhushhush"}
         text = ""
