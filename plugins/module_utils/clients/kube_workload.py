@@ -174,11 +174,12 @@ class KubeWorkload:
     def retire(self, track: str) -> bool:
         name = self.name(track)
         manifest = self.kube.get(self.RESOURCE, name)
+        # First to 0, where an autoscaler leaves it alone: one that gets its minimum back before would shrink it while we do.
+        changed = manifest is not None and self._change(name, lambda manifest: self._scaled(manifest, 0), "replicas")
         for each in self.names.values():
             self.hpas.give_back(each)
         if manifest is None:
             return False
-        changed = self._change(name, lambda manifest: self._scaled(manifest, 0), "replicas")
         self.configs.prune(self._templates())
         return changed
 
