@@ -19,7 +19,7 @@ from ..core.errors import ConfigError, NoData, Unavailable, Unsupported
 from ..core.model import Point, Sample, Series, Window
 from ..core.options import Option, Options
 from ..core.units import show_duration
-from . import exposition
+from . import exposition, looks
 from .exposition import Metric
 from .web import CONNECTION, connection, fetch, parse
 
@@ -116,21 +116,10 @@ class Scrapes:
         if window.builtin not in builtins:
             raise Unsupported(f"the counters cannot answer {(window.builtin or query)[:80]!r}", do=f"They answer the builtins {', '.join(builtins)}.")
         look = self.look()
-        earlier = self._earlier(look, window)
+        earlier = looks.earlier(self._looks, look.time, window, min(window.seconds / 10, 5.0), "the")
         delta, seconds = self._delta(earlier, look, name), look.time - earlier.time
-        value, n = self._value(delta, seconds, window, name, look), int(delta.requests)
-        if window.builtin == "slow_share":
-            value, n = _slow(delta, window, name)
+        value, n = self._value(delta, seconds, window, name, look)
         return Series((Sample((Point(look.time, value, n),), {"track": window.track}),), query=window.builtin)
-
-    def _earlier(self, look: Look, window: Window) -> Look:
-        """The look nearest to the window's start. One from before it counts when it is hardly too early; else the last one before this."""
-        slack = min(window.seconds / 10, 5.0)
-        before = [each for each in self._looks if each.time < look.time]
-        candidates = [each for each in before if window.start - slack <= each.time] or before[-1:]
-        if not candidates:
-            raise NoData("this is the first look at the counters in this window", do="The next one has a difference to measure.")
-        return min(candidates, key=lambda each: abs(each.time - window.start))
 
     def _delta(self, earlier: Look, look: Look, name: str) -> Tally:
         requests = failed = 0.0
@@ -146,30 +135,24 @@ class Scrapes:
                 latency[bounds] = latency.get(bounds, 0.0) + rise
         return Tally(requests, failed, latency)
 
-    def _value(self, delta: Tally, seconds: float, window: Window, name: str, look: Look) -> float:
+    def _value(self, delta: Tally, seconds: float, window: Window, name: str, look: Look) -> tuple[float, int]:
+        """The builtin's value, and what it was made from."""
+        requests = int(delta.requests)
         if window.builtin == "request_rate":
-            return delta.requests / seconds
+            return delta.requests / seconds, requests
         if delta.requests <= 0:
             known = sorted({each for reading in look.readings.values() for each in reading.tallies})
             never = f"The {self.what} {name} was never counted; known: {', '.join(known)[:300] or 'none'}." if name not in known else ""
             raise NoData(f"no requests to {window.track} in the last {show_duration(seconds)}", do=never)
         if window.builtin == "error_rate":
-            return delta.failed / delta.requests
+            return delta.failed / delta.requests, requests
         if window.builtin == "success_rate":
-            return 1 - delta.failed / delta.requests
-        if window.builtin == "slow_share":
-            return math.nan  # said by the histogram's own counts
-        seconds_taken = exposition.quantile(delta.latency, window.quantile)
-        if seconds_taken is None:
+            return 1 - delta.failed / delta.requests, requests
+        slow = exposition.share_above(delta.latency, window.slower_than) if window.builtin == "slow_share" else None
+        taken = exposition.quantile(delta.latency, window.quantile)
+        if taken is None or (slow is None and window.builtin == "slow_share"):
             raise NoData(f"there is no histogram of the durations of {name}", do="Have the load balancer keep one.")
-        return seconds_taken * 1000
-
-
-def _slow(delta: Tally, window: Window, name: str) -> tuple[float, int]:
-    found = exposition.share_above(delta.latency, window.slower_than)
-    if found is None:
-        raise NoData(f"there is no histogram of the durations of {name}", do="Have the load balancer keep one.")
-    return found
+        return slow or (taken * 1000, requests)
 
 
 def tallied(

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..clients import exposition
+from ..clients import exposition, looks
 from ..clients.envoy import Counters, EnvoyAdmin
 from ..core.errors import ConfigError, NoData, Unsupported
 from ..core.model import Point, Sample, Series, Window
@@ -93,7 +93,7 @@ class EnvoyProvider:
         if window.track not in self.clusters:
             raise ConfigError(f"no cluster for the track {window.track!r}", where="envoy.clusters", do=f"Known: {', '.join(sorted(self.clusters))}.")
         look = self._look()
-        earlier = self._earlier(look, window)
+        earlier = looks.earlier(self._looks, look.time, window, min(window.seconds / 10, 5.0), "Envoy's")
         delta = self._delta(earlier, look, self.clusters[window.track])
         value, n = _value(delta, look.time - earlier.time, window)
         return Series((Sample((Point(look.time, value, n),), {"track": window.track}),), query=window.builtin)
@@ -108,17 +108,6 @@ class EnvoyProvider:
         look = Look(self.clock(), counters, epochs)
         self._looks.append(look)
         return look
-
-    def _earlier(self, look: Look, window: Window) -> Look:
-        """The look nearest to the window's start. Looks stray a little: one from before it counts when it is hardly too early."""
-        slack = min(window.seconds / 10, 5.0)
-        candidates = [each for each in self._looks if window.start - slack <= each.time < look.time]
-        if not candidates:
-            # Looks that take longer than the interval: the last one is the best there is, and no older than this provider, which is one bake.
-            candidates = [each for each in self._looks if each.time < look.time][-1:]
-        if not candidates:
-            raise NoData("this is the first look at Envoy's counters in this window", do="The next one has a difference to measure.")
-        return min(candidates, key=lambda each: abs(each.time - window.start))
 
     def _delta(self, earlier: Look, look: Look, cluster: str) -> Counters:
         """Requests between two looks, of all Envoys."""

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..clients import looks
 from ..clients.haproxy import FAILED, HaproxyClient, count, epoch, name, parse_info, parse_stats, stat_command
 from ..core.errors import ConfigError, NoData, Unavailable, Unsupported, unknown
 from ..core.model import Point, Sample, Series, Window
@@ -114,7 +115,7 @@ class HaproxyProvider:
         if asked not in (*BUILTINS, MEAN):
             value = float(sum(count(row, (_column(asked, row),)) for _place, row in self._of(window.track, rows)))
             return _series(Point(look.time, value), asked, window)
-        earlier = self._earlier(look, window)
+        earlier = looks.earlier(self._looks, look.time, window, max(1.0, min(window.seconds / 4, 5.0)), "HAProxy's")
         delta = {place: self._delta(earlier, look, place) for place, _row in self._of(window.track, rows)}
         requests = sum(each.requests for each in delta.values())
         seconds = look.time - earlier.time
@@ -152,17 +153,6 @@ class HaproxyProvider:
         for place, row in rows.items():
             if place[1:] in self._places[track]:
                 yield place, row
-
-    def _earlier(self, look: Look, window: Window) -> Look:
-        """The look nearest to the window's start. Looks stray a little: one from before it counts when it is hardly too early."""
-        slack = max(1.0, min(window.seconds / 4, 5.0))
-        candidates = [each for each in self._looks if window.start - slack <= each.time < look.time]
-        if not candidates:
-            # Looks that take longer than the interval: the last one is the best there is, and no older than this provider, which is one bake.
-            candidates = [each for each in self._looks if each.time < look.time][-1:]
-        if not candidates:
-            raise NoData("this is the first look at HAProxy's counters in this window", do="The next one has a difference to measure.")
-        return min(candidates, key=lambda each: abs(each.time - window.start))
 
     def _delta(self, earlier: Look, look: Look, place: Place) -> Counted:
         old, new = earlier.counted[place], look.counted[place]
