@@ -109,3 +109,15 @@ def test_what_cannot_be_watched_is_said(tmp_path: Path) -> None:
     assert nothing.status == 2 and "there is nothing to watch. Give rollout_analysis or rollout_health" in nothing.text, nothing.text
     typo = site.run("watch", "2", "-e", '{"rollout_watch": {"duraton": "2s"}}')
     assert typo.status == 2 and "Did you mean duration?" in typo.text
+
+
+def test_a_watch_too_short_to_see_anybody_ill_is_refused(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    assert site.run("rollout", "2").outcome == "promoted"
+    site.release["rollout_health"] = {"http": {"url": "http://${address}:1/health"}, "interval": "1s"}
+    site.release["rollout_watch"] = {"duration": "500ms"}
+    short = site.run("watch")
+    assert (short.status, short.outcome) == (2, "invalid") and "is too short to see somebody ill" in short.text, short.text
+    site.release["rollout_watch"] = {"duration": "3s", "interval": "500ms"}
+    ill = site.run("watch")
+    assert "2 is not well" in ill.text and "unhealthy" in ill.text and ill.outcome != "unchanged", ill.text

@@ -127,6 +127,10 @@ class Watched:
         self._by_hosts = WORKLOADS[kind].by_hosts
         if not (self.metrics or spec.get("health") or not self._by_hosts):
             raise ConfigError("there is nothing to watch", where="rollout_watch", do="Give rollout_analysis or rollout_health.")
+        if (spec.get("health") or not self._by_hosts) and self.seconds < 2 * self._interval:
+            # An answer that is missed once is a hiccup: nobody would be ill in so short a time, and all be called well.
+            raise ConfigError(f"{show_duration(self.seconds)} is too short to see somebody ill, with a look every {show_duration(self._interval)}",
+                              where="rollout_watch.duration", do=f"Watch for {show_duration(2 * self._interval)} at least, or look more often.")
         self._began = last_state(record)
         self._since = _since(record, context.clock.time())
         for metric in self.metrics:
