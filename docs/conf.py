@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pygments.lexers.special import TextLexer
+
 project = "progressive.delivery"
 author = "the progressive.delivery authors"
 copyright = f"2026, {author}"
@@ -21,3 +25,8 @@ suppress_warnings = [
     "ref.envvar",  # nothing is fetched, so references to Ansible's own pages cannot be checked
     "ref.ref",  # the same
 ]
+
+
+def setup(app: Any) -> None:
+    """Pygments knows no HAProxy; the tests know these files by the name of their language."""
+    app.add_lexer("haproxy", TextLexer)
