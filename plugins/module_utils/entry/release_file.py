@@ -131,6 +131,8 @@ AB_TEST: Options = {
     "share": Option("percent", "Percent for the new variant: of the users where a hash splits them, else of the requests.", default="50"),
     **assignment_options(MATCH_ITEM),
     **experiment.OPTIONS,
+    "run_duration": Option("duration", "How long one run looks at the test. Then it ends as paused, the share stays, and C(resume) goes on with all that"
+                                       " came meanwhile. Default: until the test is over."),
     "conversion": Option("dict", "What the variants are compared by. Without it the test says nothing, and a person decides at the gate V(winner).",
                          options=experiment.conversion_options(family(PROVIDERS))),
     "promote": Option("str", "V(winner): a new variant that wins gets all requests. V(manual): somebody decides at the gate V(winner) first. Default:"

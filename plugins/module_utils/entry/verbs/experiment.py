@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Optional
@@ -24,7 +25,7 @@ from ...core.model import CANARY, STABLE, Phase, Window
 from ...core.options import Option, Options
 from ...core.ports import Judge
 from ...core.strategies.ab_test import DEFAULT_SHARE
-from ...core.units import duration
+from ...core.units import duration, show_duration
 from .. import build
 from ..catalog import PROVIDERS, family
 from ..context import Context
@@ -147,10 +148,14 @@ def carry_out_bake(current: Run, context: Context) -> dict[str, Any]:
         trying.record(trying.concluded())
         raise
     finding = trying.concluded()
-    if not trying.over(result):
+    if trying.unfinished(result):
+        decision, to = Result.PAUSED, "pause"
+        finding = replace(finding, reason=f"{finding.reason}; this run has looked for {show_duration(result.seconds)}, resume goes on")
+    elif trying.over(result):
+        decision, to = trying.decide(finding)
+    else:
         trying.record(finding, "ended")
         return analysis.ended(trying, result)  # a guardrail, a person or somebody else's write ended it
-    decision, to = trying.decide(finding)
     if decision is Result.DONE and result.phase is Phase.ERROR:
         decision, to, finding = Result.PAUSED, "pause", replace(finding, reason=f"{finding.reason}; but guardrails cannot be asked: {result.reason}")
     trying.record(finding, to)
@@ -180,13 +185,15 @@ class Trying(analysis.Watching):
         now = context.clock.time()
         self.judge = TrialJudge(self.design, current.record.trial or Trial(began=now, seen=now), self._heard, totals=metric.cumulative)
         self.stopped = ""
+        given = current.spec["ab_test"].get("run_duration")
+        self._longest = duration(given, "rollout_ab_test.run_duration") if given else math.inf
         self._saved = context.clock.now()
         self._told: Optional[float] = None
 
     def watch(self) -> BakeResult:
-        """Until the test or a guardrail has decided, or the time is over. A run that goes on counts what came meanwhile as well."""
+        """Until the test or a guardrail has decided, or the time is over: the test's, or this run's. A run that goes on counts what came meanwhile as well."""
         trial = self.judge.trial
-        left = max(0.0, self.design.max_duration - self._elapsed())
+        left = min(max(0.0, self.design.max_duration - self._elapsed()), self._longest)
         return self.bake(left, lambda: self.current.tick() or self.stopped or None, started=trial.seen)
 
     def over(self, result: BakeResult) -> bool:
@@ -196,6 +203,10 @@ class Trying(analysis.Watching):
         if result.early:
             return result.early == self.stopped
         return result.phase is Phase.SUCCESSFUL and self._elapsed() >= self.design.max_duration
+
+    def unfinished(self, result: BakeResult) -> bool:
+        """Whether only this run's time is over, and all is well: the share stays, and the next run goes on."""
+        return not (self.guard.dispute or result.early) and result.phase is Phase.SUCCESSFUL and self._elapsed() < self.design.max_duration
 
     def concluded(self) -> Finding:
         return conclude(self.design, self.judge.trial, self._elapsed())

@@ -213,6 +213,38 @@ def test_a_test_that_is_interrupted_goes_on_where_it_was(tmp_path: Path) -> None
     assert found["verdict"] == "win", found["reason"]
 
 
+def test_a_run_that_may_not_look_for_longer_pauses_and_the_next_goes_on_with_all_that_came(tmp_path: Path) -> None:
+    service = Compared(tmp_path, 0.10, 0.14, each=400, run_duration="20m", min_duration="50m")
+    begun = service.to_test()
+    before = service.clock.time()
+    found = service.test(begun)
+    assert service.clock.time() - before == pytest.approx(20 * 60, abs=60)
+    assert found["verdict"] == "continue" and "this run has looked for 20:00, resume goes on" in found["reason"]
+    left = service.record.trial
+    assert service.record.outcome is Outcome.PAUSED and left is not None and left.total.requests >= 19 * 400
+    assert service.record.steps[service.record.position].trial, "and stays at the test, with its share"
+    service.clock.advance(3600)
+    found = service.test(service.begin("resume", "2"))
+    trial = service.record.trial
+    assert trial is not None and trial.began == left.began and trial.total.requests > left.total.requests
+    assert found["verdict"] == "win", found["reason"]
+
+
+def test_the_longest_time_holds_over_all_runs(tmp_path: Path) -> None:
+    service = Compared(tmp_path, 0.10, 0.10, each=5, run_duration="25m", max_duration="40m", mde=0.02)
+    assert service.test(service.to_test())["verdict"] == "continue"
+    before = service.clock.time()
+    assert service.test(service.begin("resume", "2"))["verdict"] in ("no_difference", "undecided")
+    assert service.clock.time() - before <= 16 * 60
+
+
+def test_a_guardrail_ends_a_run_that_would_only_pause(tmp_path: Path) -> None:
+    service = Compared(tmp_path, 0.10, 0.13, each=60, run_duration="20m", more={"errors": [0.0] * 5 + [0.2] * 600})
+    begun = service.to_test()
+    service.test(begun)
+    assert service.record.back and service.record.outcome is None
+
+
 class ByWindow:
     """A provider that counts who came within the window, as a database does: at so many a second, and who comes again within it once."""
 
@@ -273,6 +305,7 @@ def test_the_plan_says_what_the_test_takes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options, where", [
     ({"promote": "winner", "conversion": None}, "rollout_ab_test.promote"),
+    ({"run_duration": "1h", "conversion": None}, "rollout_ab_test.run_duration: nothing is counted"), ({"run_duration": "often"}, "run_duration"),
     ({"share": "33.333"}, "step '33.33 %' wants"), ({"share": 0}, "rollout_ab_test.share"), ({"share": 100}, "rollout_ab_test.share"),
     ({"min_duration": "11h"}, "rollout_ab_test.min_duration"), ({"mde": 0.7}, "rollout_ab_test.mde"), ({"alpha": 0}, "rollout_ab_test.alpha"),
     ({"conversion": {"query": "rate(x[5m])", "total_query": "y"}}, "rollout_ab_test.conversion.query: it looks back 5:00"),
