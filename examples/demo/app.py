@@ -115,10 +115,10 @@ class App:
         return "\n".join(lines) + "\n"
 
 
-async def serve(root: Path, port: int) -> None:
+async def serve(root: Path, port: int, make: type[App] = App) -> None:
     """Serve until SIGTERM or SIGINT, then stop listening and finish what is in flight."""
     release = json.loads((root / "current" / "release.json").read_text())
-    app = App(root.name, release)
+    app = make(root.name, release)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stopping.set)
@@ -153,12 +153,12 @@ def stop(root: Path) -> None:
         time.sleep(0.01)
 
 
-def restart(root: Path, port: int) -> None:
-    """Stop, start in the background, and wait until the new process answers. Raises SystemExit with one line when it does not."""
+def restart(root: Path, port: int, program: str = __file__) -> None:
+    """Stop, start ``program`` in the background, and wait until the new process answers. Raises SystemExit with one line when it does not."""
     stop(root)
     with (root / "app.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, __file__, "serve", str(root), "--port", str(port)],
+            [sys.executable, program, "serve", str(root), "--port", str(port)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
         )
     deadline = time.monotonic() + 10
@@ -172,16 +172,16 @@ def restart(root: Path, port: int) -> None:
     raise SystemExit(f"{root.name}: the app does not listen on port {port}; see {root / 'app.log'}")
 
 
-def main() -> None:
+def main(make: type[App] = App, program: str = __file__) -> None:
     parser = argparse.ArgumentParser(description="The demo's service")
     parser.add_argument("verb", choices=("serve", "restart", "stop"))
     parser.add_argument("root", type=Path)
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.verb == "serve":
-        asyncio.run(serve(arguments.root, arguments.port))
+        asyncio.run(serve(arguments.root, arguments.port, make))
     elif arguments.verb == "restart":
-        restart(arguments.root, arguments.port)
+        restart(arguments.root, arguments.port, program)
     else:
         stop(arguments.root)
 

@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -78,6 +79,9 @@ with (shop / "deploys.jsonl").open("a") as log:
 class Shop:
     """Hosts and their apps, in ``groups`` (group to hosts), all at version 1. Subclasses put a load balancer in front."""
 
+    app: ModuleType = app
+    """What serves: the demo's service, or one that restarts as it does."""
+
     def __init__(self, folder: Path, groups: Mapping[str, tuple[str, ...]], knobs: Mapping[str, Mapping[str, dict[str, Any]]] | None = None) -> None:
         """``knobs``: host to version to what it is like there, where it differs from VERSIONS."""
         self.folder = folder
@@ -110,9 +114,9 @@ class Shop:
     def start(self) -> None:
         """Everything up and healthy, requests flowing."""
         with ThreadPoolExecutor() as workers:
-            list(workers.map(lambda host: app.restart(self.folder / "hosts" / host, self.ports[host]), self.hosts))
+            list(workers.map(lambda host: self.app.restart(self.folder / "hosts" / host, self.ports[host]), self.hosts))
         self.start_front()
-        (self.folder / "shop.json").write_text(json.dumps({"ports": self.ports, "sockets": self.sockets, "app": app.__file__, "releases": self.releases}))
+        (self.folder / "shop.json").write_text(json.dumps({"ports": self.ports, "sockets": self.sockets, "app": self.app.__file__, "releases": self.releases}))
         for number, url in enumerate(self.urls):
             command = [sys.executable, load.__file__, f"{url}/", str(self.log(number)), "--rate", str(RATE / len(self.urls))]
             spawn(self.folder, f"load{number}", command)
@@ -146,13 +150,14 @@ class Shop:
     # ------------------------------------------------------------------------------------------------------------ what a user does
 
     def begin(self, playbook: str, version: str = "2", *arguments: str, **environment: str) -> Running:
-        """Start ansible-playbook without a terminal."""
+        """Start ansible-playbook without a terminal. ``playbook``: one of the collection's, or a file of the user's."""
         self.write_files(self.folder)
         log = self.folder / f"run-{len(list(self.folder.glob('run-*')))}.txt"
+        file = playbook if playbook.endswith(".yml") else f"progressive.delivery.{playbook}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") or name == "ANSIBLE_COLLECTIONS_PATH"}
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [str(PLAYBOOK), "-i", "inventory.yml", f"progressive.delivery.{playbook}", "-e", "@shop.yml", *arguments],
+                [str(PLAYBOOK), "-i", "inventory.yml", file, "-e", "@shop.yml", *arguments],
                 cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**kept, "VERSION": version, "ANSIBLE_HOME": str(self.folder / "ansible"), "ANSIBLE_LOCALHOST_WARNING": "False", "ANSIBLE_NOCOLOR": "1",
                      "ANSIBLE_SHOW_CUSTOM_STATS": "True", "ANSIBLE_PIPELINING": "True", "LC_ALL": "C.UTF-8", **environment})
@@ -179,6 +184,11 @@ class Shop:
             assert running.process.poll() is None, f"the run ended before {what}:\n{running.text}"
             assert time.monotonic() < deadline, f"not seen: {what}\n{running.text}"
             time.sleep(0.05)
+
+    def until_users(self, since: float, versions: set[str], count: int = 100) -> None:
+        """Wait until the users had so many answers to what they sent since then, all of these versions."""
+        until(lambda: self.users(since).total >= count, 60)
+        assert set(self.users(since).versions) == versions, self.failures(since)
 
     # ----------------------------------------------------------------------------------------------------------- what became of it
 
