@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import enum
+import functools
 import typing
 from collections.abc import Mapping
 from fractions import Fraction
@@ -47,6 +48,12 @@ def decode(kind: type[T], value: Any, where: str = "") -> T:
     return typing.cast(T, _decode(kind, value, where or kind.__name__))
 
 
+@functools.cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    """The fields' types. To find them out costs far more than to use them, and a record of some steps asks a hundred times."""
+    return typing.get_type_hints(kind)
+
+
 def _plain(kind: type, value: Any) -> Any:
     """A JSON scalar of that very kind; a whole number may stand for a float."""
     if isinstance(value, bool) is not (kind is bool) or not isinstance(value, (int, float) if kind is float else kind):
@@ -64,7 +71,7 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         return _decode(next(arg for arg in args if arg is not type(None)), value, where)
     try:
         if dataclasses.is_dataclass(kind):
-            hints = typing.get_type_hints(kind)
+            hints = _hints(kind)
             unknown = set(value) - set(hints)
             if unknown:
                 raise ConfigError(f"unknown field {sorted(unknown)[0]!r}", where=where)
