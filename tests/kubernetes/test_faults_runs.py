@@ -252,8 +252,9 @@ def test_a_run_whose_release_was_taken_meanwhile_writes_nothing_more(shop: Shop,
     proxy.rules = []
     begun = len(proxy.log)
     done = run.end()
-    assert done["error"] == "Fenced" and "is gone" in done["reason"], done
-    assert [entry for entry in proxy.log[begun:] if entry.writes] == []
+    heard = ("is gone", "a later run wrote the record")  # by its lease's beat, or by the record: whichever comes first
+    assert done["error"] == "Fenced" and any(words in done["reason"] for words in heard), done
+    assert [entry for entry in proxy.log[begun:] if entry.writes and entry.status != 409] == [], "the server took nothing of it"
     assert shop.color == "blue" and shop.record.outcome is Outcome.ABORTED
 
 

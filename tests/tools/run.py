@@ -31,7 +31,9 @@ LOGS = CHECKOUT / ".cache" / "test"
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
 SHOWN = 40
 """Lines of a failed stage's log that are printed, at most: those that say what is wrong, else the last ones."""
-TELLING = (re.compile(r"^(ERROR|FATAL|FAILED|fatal:)"), re.compile(r"^E  |error[:\[]|\[ERROR\]"), re.compile(""))
+WIDEST = 1000
+"""Letters of such a line that are printed."""
+TELLING = (re.compile(r"^(ERROR|FATAL|FAILED|fatal:)"), re.compile(r"^E  |error[:\[]|\[ERROR\]"))
 """What such a line looks like, the most telling kind first."""
 
 
@@ -178,9 +180,17 @@ def show(outcome: Outcome) -> None:
     print(outcome, flush=True)
     if outcome.word == "FAIL":
         lines = (LOGS / f"{outcome.name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        telling = next((found for pattern in TELLING if (found := [line for line in lines if pattern.search(line)])), [])
-        for line in telling[-SHOWN:]:
-            print(f"    | {line}", flush=True)
+        for line in telling(lines):
+            print(f"    | {line[:WIDEST]}", flush=True)
+
+
+def telling(lines: Sequence[str]) -> list[str]:
+    """The lines of a failed stage's log that say what is wrong, :data:`SHOWN` at most."""
+    told: list[str] = []
+    for pattern in TELLING:
+        found = [line for line in lines if pattern.search(line)]
+        told += found[-(SHOWN - len(told)) :] if len(told) < SHOWN else []
+    return told or list(lines[-SHOWN:])
 
 
 def main(names: Sequence[str]) -> int:
