@@ -17,13 +17,24 @@ import time
 from pathlib import Path
 
 from ansible_collections.progressive.delivery.examples.demo.proxy import envoy_binary
-from ansible_collections.progressive.delivery.tests.bench import envoy_changes, guide, kube_losses, kubernetes, losses, migrations, overhead, replies, weights
+from ansible_collections.progressive.delivery.tests.bench import (
+    envoy_changes,
+    guide,
+    guide_migration,
+    kube_losses,
+    kubernetes,
+    losses,
+    migrations,
+    overhead,
+    replies,
+    weights,
+)
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import BINARY
 
 PARTS = {
     "tasks": weights.as_tasks, "weights": weights.as_pools_grow, "envoy": envoy_changes.run, "losses": losses.run, "overhead": overhead.run,
     "kube_tasks": kubernetes.tasks, "kube_blue_green": kubernetes.blue_green, "kube_canary": kubernetes.canary, "kube_losses": kube_losses.run,
-    "migrations": migrations.run, "replies": replies.run, "guide": guide.run,
+    "migrations": migrations.run, "replies": replies.run, "guide": guide.run, "guide_migration": guide_migration.run,
 }
 
 
