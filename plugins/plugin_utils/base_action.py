@@ -27,10 +27,11 @@ from ..module_utils.core.errors import ConfigError, DeliveryError, Fenced, Inter
 from ..module_utils.core.options import argument_spec, given
 from ..module_utils.core.record import Outcome
 from ..module_utils.entry.context import Context
+from ..module_utils.entry.following import overtaken_words
 from ..module_utils.entry.interrupt import interrupt
 from ..module_utils.entry.module import who
 from ..module_utils.entry.run import Run
-from .farewell import remember, tree_is_shown
+from .farewell import correct, remember, tree_is_shown
 from .lifeline import Lifeline
 from .remote import Remote, same_python
 
@@ -74,6 +75,8 @@ class DeliveryAction(ActionBase):
                 return {"failed": True, "changed": False, "msg": f"interrupted: {error}", "error": type(error).__name__}
             except DeliveryError as error:
                 outcome = refusal(error)
+                if isinstance(error, Fenced) and "session" in (params.get("release") or {}):
+                    correct(params["release"]["name"], overtaken_words(params["release"]))
                 # Returned, not raised: failed_when has no say over what is raised, and -vvv would print a traceback.
                 return {"failed": True, "changed": False, "msg": self.explained(error), "error": type(error).__name__,
                         "outcome": outcome.value, "code": outcome.code}

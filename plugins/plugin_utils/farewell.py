@@ -51,6 +51,19 @@ def remember(noted: Mapping[str, Any] | None, heard: bool = True) -> None:
         os.replace(new, place)
 
 
+def correct(name: str, words: Mapping[str, Any]) -> None:
+    """Say ``words`` instead of what is noted of the release called ``name``, whatever its id."""
+    with contextlib.suppress(OSError, ValueError):
+        for note in sorted(os.listdir(C.DEFAULT_LOCAL_TMP)):
+            if note.startswith(PREFIX) and _of(note, name):
+                remember({"release": {"id": note[len(PREFIX) :]}, "last_words": words})
+
+
+def _of(note: str, name: str) -> bool:
+    with open(os.path.join(C.DEFAULT_LOCAL_TMP, note), encoding="utf-8") as text:
+        return any(line.startswith(f"{name} ") for line in json.load(text)["lines"][:1])
+
+
 def notes() -> list[dict[str, Any]]:
     """The last words of every release of this run that were not said yet."""
     result = []

@@ -40,13 +40,14 @@ class Controller:
         (inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(variables))
         self.launched = 0
 
-    def launch(self, template: str, **answers: str) -> tuple[int, dict[str, Any], str]:
-        """(status, what set_stats left, the output). Answers of a survey are unsafe, as AWX writes them: they are not templated."""
+    def launch(self, template: str, **answers: Any) -> tuple[int, dict[str, Any], str]:
+        """(status, what set_stats left, the output). Texts, such as answers of a survey, are unsafe, as AWX writes them: they are not templated."""
         self.launched += 1
         asked = {question["variable"]: question.get("default", "") for question in SURVEY if question["required"] or question.get("default")}
         told = {**asked, **answers} if template == "rollout" else answers
         (self.data / "env").mkdir(exist_ok=True)
-        (self.data / "env" / "extravars").write_text("".join(f"{name}: !unsafe {json.dumps(value)}\n" for name, value in told.items()) or "{}\n")
+        lines = [f"{name}: {'!unsafe ' if isinstance(value, str) else ''}{json.dumps(value)}\n" for name, value in told.items()]
+        (self.data / "env" / "extravars").write_text("".join(lines) or "{}\n")
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") or name == "ANSIBLE_COLLECTIONS_PATH"}
         beside = Path(sys.executable).parent
         done = subprocess.run(
@@ -74,11 +75,12 @@ def test_a_survey_ships_a_version_and_the_workflow_reads_how_it_ended(tmp_path: 
 
 @pytest.mark.parametrize(("template", "outcome", "weight"), [("promote", "promoted", 100), ("abort", "aborted", 0)])
 def test_a_gate_ends_the_job_and_an_approval_goes_on(tmp_path: Path, template: str, outcome: str, weight: int) -> None:
+    """A workflow gives every later job the answers of its survey, and the stats of the jobs before it."""
     controller = Controller(tmp_path, rollout_steps=[{"set_weight": 20}, {"gate": {"name": "half"}}, {"set_weight": 100}])
     status, stats, said = controller.launch("rollout", rollout_version="2")
     assert (status, stats) == (0, {"rollout_outcome": "paused", "rollout_code": 12}), said
     assert controller.site.weights == {"stable": 80, "canary": 20}
-    status, stats, said = controller.launch(template)
+    status, stats, said = controller.launch(template, rollout_version="2", rollout_strategy="canary", **stats)
     assert (status, stats["rollout_outcome"]) == (0, outcome), said
     assert controller.site.weights["canary"] == weight
 

@@ -102,6 +102,13 @@ def last_words(current: Run) -> dict[str, Any]:
     return {**words, "lines": [f"{before}; the weights stay as they are", *(f"  {line}" for line in next_lines(Outcome.INTERRUPTED, record, spec))]}
 
 
+def overtaken_words(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What to say if ansible-playbook ends now, in the place of all that was noted before: the release is another run's."""
+    return {"open": False, "settling": False, "said": False, "lines": [
+        f"{spec['name']} {spec['version']}: {Outcome.FENCED.value}: another run has the release now; this one writes nothing more",
+        f"  look: {command('status', spec)}"]}
+
+
 def ending_lines(record: Record, spec: Mapping[str, Any], outcome: Outcome, reason: str, hurt: str = "") -> list[str]:
     """How it ended in one line, and below it what to type."""
     place = "" if outcome.final or record.position >= len(record.steps) else \

@@ -220,8 +220,8 @@ LONGEST_VERSION = 253
 DEEPEST, MOST_PARTS = 20, 20_000
 """Levels of nesting, and values in all, that one variable may have."""
 
-GIVEN_TO_USERS = frozenset({"rollout_target_version", "rollout_track", "rollout_action"})
-"""Variables that we set for the user's tasks; they are not input."""
+GIVEN_TO_USERS = frozenset({"rollout_target_version", "rollout_track", "rollout_action", "rollout_outcome", "rollout_code"})
+"""Variables that we set for the user's tasks, and stats for workflows, which AWX gives back to every later job of one; they are not input."""
 
 
 def read(variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible import constants as C
 
-from ansible_collections.progressive.delivery.plugins.plugin_utils.farewell import PROGRESS, Farewell, notes, remember
+from ansible_collections.progressive.delivery.plugins.plugin_utils.farewell import PROGRESS, Farewell, correct, notes, remember
 
 
 def noted(*lines: str, open: bool = True, said: bool = False, settling: bool = False) -> dict:
@@ -55,3 +55,10 @@ def test_the_tree_says_it_of_an_open_release_but_never_saw_how_another_ended(mon
 def test_it_does_not_wait_for_a_way_back_that_nobody_walks(capsys):
     remember(noted("shop 2: see what became of it", settling=True))
     assert printed(capsys) == ["shop 2: see what became of it"]
+
+
+def test_what_another_run_took_over_is_not_gone_on_with(capsys):
+    remember(noted("shop 2: this run ended before its release did", "  go on: ..."))
+    remember({**noted("shop-eu 2: paused"), "release": {"id": "r2"}})
+    correct("shop", {"open": False, "said": False, "settling": False, "lines": ["shop 2: fenced", "  look: ..."]})
+    assert printed(capsys) == ["shop 2: fenced", "  look: ...", "shop-eu 2: paused"]

@@ -57,6 +57,11 @@ def plan_of(change):
     return compile_plan(build.brief(spec, hosts, live="stable", previous="1", first=False, by_hosts=adapter.by_hosts, capabilities=frozenset(Capability)))
 
 
+def test_what_was_published_for_workflows_is_no_input():
+    """AWX gives the stats of a job to every later one of its workflow as extra variables."""
+    assert read({**GOOD, "rollout_outcome": "paused", "rollout_code": 12}) == read(GOOD)
+
+
 def test_a_good_file_makes_a_plan():
     plan = plan_of({})
     assert [float(step.weight) for step in plan.steps if step.weight is not None][-1] == 100
