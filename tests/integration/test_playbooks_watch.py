@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A version that turns bad after its promotion, on app processes behind a real Envoy under load, as a real Prometheus sees it: watch takes it back."""
+"""A version that turns bad after its promotion, on app processes behind a real Envoy under load, as a real Prometheus sees it, and behind a real HAProxy, by
+its own counters: watch takes it back."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ansible_collections.progressive.delivery.examples.demo import app
-from ansible_collections.progressive.delivery.tests.integration.pool_rig import EnvoyShop, settled
+from ansible_collections.progressive.delivery.examples.demo.proxy import free_ports
+from ansible_collections.progressive.delivery.tests.integration.pool_rig import EnvoyShop, HaproxyShop, Shop, settled
 from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Prometheus, wait_until
 
 POOLS = {"blue": ("web1", "web2"), "green": ("web3", "web4")}
@@ -28,7 +30,7 @@ def has_a_past(prometheus: Prometheus, series: str) -> bool:
         return bool(json.loads(answer.read())["data"]["result"])
 
 
-def turns(shop: EnvoyShop, hosts: tuple[str, ...], **knobs: Any) -> None:
+def turns(shop: Shop, hosts: tuple[str, ...], **knobs: Any) -> None:
     """What serves on ``hosts`` becomes so, whatever version it is."""
     for host in hosts:
         root = shop.folder / "hosts" / host
@@ -98,3 +100,37 @@ def test_one_that_is_only_slow_is_taken_back_and_lost_metrics_take_nothing_back(
         assert (away.status, away.outcome, away.code) == (2, "held", 17), away.text
         assert "3 stays, nobody can tell how it is" in away.text and shop.answer(shop.urls[0])["version"] == "3"
         assert shop.stored("record")["outcome"] == "promoted"
+
+
+def test_haproxys_counters_judge_while_prometheus_is_away(tmp_path: Path) -> None:
+    """The well version is left alone, and stays when nobody can tell all of it; a bad one is taken back by what can be told."""
+    with HaproxyShop(tmp_path, POOLS) as shop:
+        [nobody] = free_ports(1)
+        counted = {"name": "error-rate", "builtin": "error_rate", "failure_condition": "result > 0.05", "min_requests": 20}
+        away = {"name": "orders", "query": "sum(rate(orders_total[1m]))", "failure_condition": "result < 1",
+                "provider": {"prometheus": {"url": f"http://127.0.0.1:{nobody}"}}}  # fmt: skip
+        analysis = {"provider": {"haproxy": {"endpoints": shop.sockets, "backend": "shop"}}, "interval": "2s", "metrics": [counted]}
+        shop.release["rollout_workload"]["pool"].update(stable="blue", canary="green")
+        shop.release.update(rollout_router=shop.router, rollout_steps=[{"set_weight": 100}], rollout_analysis=analysis, rollout_watch={"duration": "9s"})
+        shipped = shop.run("canary", "2", "-e", json.dumps({"rollout_analysis": "none"}))
+        assert (shipped.status, shipped.outcome) == (0, "promoted"), shipped.text
+
+        well = shop.run("watch")
+        assert (well.status, well.outcome) == (0, "unchanged") and "2 is well: error-rate good in" in well.text, well.text
+
+        shop.release["rollout_watch"] = {"duration": "5m"}
+        shop.release["rollout_analysis"] = {**analysis, "metrics": [counted, away], "error_hold": "3s"}
+        held = shop.run("watch")
+        assert (held.status, held.outcome, held.code) == (2, "held", 17), held.text
+        assert "2 stays, nobody can tell how it is" in held.text and str(nobody) in held.text
+        assert shop.stored("record")["outcome"] == "promoted" and shop.answer(shop.urls[0])["version"] == "2"
+
+        turns(shop, POOLS["green"], error_percent=30)
+        shop.release["rollout_analysis"]["error_hold"] = "10m"
+        bad = shop.run("watch")
+        ended = settled()
+        assert bad.status == 2 and (bad.outcome, bad.code) == ("rolled_back", 10) and "2 is not well: error-rate" in bad.text, bad.text
+        assert shop.stored("record")["stable"]["version"] == "1" and shop.stored("record")["release"]["purpose"] == "rollback"
+        assert shop.weights() == {"web1": 100, "web2": 100, "web3": 0, "web4": 0}
+        shop.until_users(ended, {"1"})
+        assert shop.failures(ended) == []
