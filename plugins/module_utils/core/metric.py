@@ -203,6 +203,15 @@ class Metric:
         """Whether an absolute bound exists, one that needs no baseline."""
         return bool(self.success_condition or self.failure_condition) or self.minimum is not None or self.maximum is not None
 
+    @property
+    def concurrent(self) -> bool:
+        """Whether it is held against a track that gets requests at the same time."""
+        return self.baseline in ("stable", "experiment") and (self.max_ratio is not None or self.max_delta is not None)
+
+    def uncompared(self) -> Metric:
+        """The metric as it is judged where only one version gets requests."""
+        return replace(self, max_ratio=None, max_delta=None) if self.concurrent else self
+
     def planned(self, seconds: float) -> int:
         """Measurements planned for a step of ``seconds``."""
         if self.interval is None:

@@ -41,7 +41,7 @@ class Preflight:
 
         The side that serves has to answer; the candidate may not exist yet, so that of it only a question that cannot be understood is refused.
         """
-        notes: list[str] = []
+        notes = [f"{name} is held against stable, and no bake of this plan has requests on both: it decides nothing" for name in self._one_sided()]
         waiting: list[str] = []
         for index, metric in enumerate(self._metrics):
             where = f"rollout_analysis.metrics[{index}]"
@@ -104,6 +104,16 @@ class Preflight:
                                   where=f"rollout_analysis.metrics[{index}].judge", do="Bake at a share below 100 %, or give conditions instead.")
             for step in filter(_watched, self._plan.steps):
                 metric.check_fits(step.duration or 0, f"rollout_analysis.metrics[{index}]")
+        mute = self._one_sided()
+        if mute and len(mute) == sum(not metric.dry_run for metric in self._metrics) and any(map(_watched, self._plan.steps)):
+            raise ConfigError(f"{', '.join(mute)} is held against stable, no bake of this plan has requests on both, and nothing else decides",
+                              where="rollout_analysis.metrics", do="Bake at a share below 100 %, or give conditions, or baseline: before.")
+
+    def _one_sided(self) -> list[str]:
+        """Metrics that nothing but a comparison with stable decides, where the two never get requests at the same time."""
+        if not self._plan.previous or comparing(self._plan):
+            return []
+        return [metric.name for metric in self._metrics if metric.concurrent and metric.judge not in JUDGES and not (metric.has_bound or metric.dry_run)]
 
     def _of_serving(self, metric: Metric, where: str) -> list[str]:
         try:

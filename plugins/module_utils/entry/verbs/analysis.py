@@ -94,7 +94,7 @@ class Watching:
         """The metrics, those that compare two versions only where both get requests; their own conditions decide everywhere."""
         if both(self.current.target, *self.current.compared):
             return self._all
-        left = [replace(metric, judge="", max_ratio=None) if metric.judge in JUDGES else metric for metric in self._all]
+        left = [(replace(metric, judge="", max_ratio=None) if metric.judge in JUDGES else metric).uncompared() for metric in self._all]
         mute = [metric.name for metric in left if not (metric.has_bound or metric.max_ratio is not None or metric.max_delta is not None or metric.dry_run)]
         if mute:
             self._context.say(f"{self.current.label}: {', '.join(mute)} not judged here, only one version gets requests")

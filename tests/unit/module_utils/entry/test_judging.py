@@ -176,3 +176,48 @@ def test_plan_refuses_answers_without_counts(tmp_path: Path) -> None:
     service.file["rollout_analysis"]["provider"] = {"memory": {"values": {"error_rate": [0.01]}}}
     with pytest.raises(ConfigError, match="errors has the judge sequential, and its answer does not say how many requests"):
         service.plan("rollout", "2")
+
+
+# Comparisons of points
+
+RATIO = {"name": "errors", "builtin": "error_rate", "max_ratio": 2.0}
+
+
+class Emptied(Judged):
+    """As a metrics server has it: nothing of a version that gets no requests."""
+
+    def bake(self, begun: Any) -> dict[str, Any]:
+        while self.next is not None and self.next.kind is not Kind.BAKE:
+            self.step(begun)
+        values = begun["release"]["analysis"]["provider"]["memory"]["values"]
+        if self.record.routes.weight("stable") == 0:
+            values["stable/error_rate"] = [None]
+        return super().bake(begun)
+
+
+def test_a_ratio_decides_nothing_where_only_one_version_gets_requests_and_does_not_stop_a_good_release(tmp_path: Path) -> None:
+    service = Emptied(tmp_path, 0.01, metrics=(RATIO,))
+    begun = service.begin("rollout", "2")
+    assert service.bake(begun)["phase"] == "successful"
+    service.step(begun)
+    before = len(service.looks)
+    found = service.bake(begun)
+    assert (found["phase"], found["seen"]["result"]) == ("successful", "done"), found
+    assert len(service.looks) == before and any("errors not judged here, only one version gets requests" in line for line in service.said)
+
+
+def test_what_stands_beside_a_ratio_still_decides_there(tmp_path: Path) -> None:
+    service = Emptied(tmp_path, 0.01, metrics=({**RATIO, "failure_condition": "result > 0.005"},), steps=[{"set_weight": 100}, {"bake": {"duration": "2m"}}])
+    found = service.bake(service.begin("rollout", "2"))
+    assert found["seen"]["result"] == "failed" and "above the limit of 0.5 %" in found["reason"]
+
+
+def test_plan_names_a_ratio_that_never_decides_and_refuses_when_nothing_else_does(tmp_path: Path) -> None:
+    steps = [{"set_weight": 100}, {"bake": {"duration": "2m"}}]
+    bound = {"name": "bound", "builtin": "error_rate", "failure_condition": "result > 0.5"}
+    notes = Judged(tmp_path, 0.01, metrics=(RATIO, bound), steps=steps).plan("rollout", "2")["notes"]
+    assert any("errors is held against stable, and no bake of this plan has requests on both: it decides nothing" in note for note in notes), notes
+    with pytest.raises(ConfigError, match="errors is held against stable.*nothing else decides"):
+        Judged(tmp_path, 0.01, metrics=(RATIO, {**bound, "dry_run": True}), steps=steps).plan("rollout", "2")
+    assert Judged(tmp_path, 0.01, metrics=(RATIO,), steps=[{"set_weight": 100}]).plan("rollout", "2"), "nothing is watched, as its author knows"
+    assert not any("errors is held" in note for note in Judged(tmp_path, 0.01, metrics=(RATIO,)).plan("rollout", "2")["notes"])
