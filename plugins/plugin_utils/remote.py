@@ -114,8 +114,15 @@ class RemoteRouter:
         self._routes = self._look = None
         return int(self._call("cut", servers=list(servers)))
 
+    def let_go(self, servers: Iterable[str]) -> None:
+        self._routes = self._look = None
+        self._call("let_go", servers=list(servers))
+
     def warnings(self) -> list[str]:
         return list(self._call("warnings"))
+
+    def sessions(self) -> list[str]:
+        return list(self._call("sessions"))
 
     def unassignable(self, want: Routes) -> str:
         return str(self._call("unassignable", want))

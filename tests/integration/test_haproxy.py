@@ -120,6 +120,55 @@ def test_cookies_survive_a_drain_and_end_with_the_cut(farm, start):
     assert lb.observe(split(0)).members["web1"].state == "up"
 
 
+def test_sessions_of_the_canary_go_back_at_once_and_those_of_stable_stay(farm, start):
+    servers = "\n".join(f"  server {name} 127.0.0.1:{farm.add(name).port} cookie {name}" for name in NAMES)
+    plane = start(f"frontend front\n  bind 127.0.0.1:{{port}}\n  default_backend shop\nbackend shop\n  cookie SRV insert indirect nocache\n{servers}\n")
+    affinity = {"cookie": {"name": "SRV", "ttl": "1h"}}
+    lb = router(plane, affinity=affinity)
+    assert "backend shop holds sessions by the cookie SRV" in lb.sessions()[0]
+    with pytest.raises(ConfigError, match="holds sessions by the cookie SRV, not JSESSIONID.*cookie JSESSIONID insert indirect nocache maxlife 3600s"):
+        router(plane, affinity={"cookie": {"name": "JSESSIONID"}}).sessions()
+    lb.write(split(50, web1=100))
+    users = {name: f"Cookie: SRV={name}\r\n" for name in NAMES}
+
+    def answering(name):
+        return {hit.server for hit in farm.get(plane.port, 4, users[name])}
+
+    lb.write(split(1, web1=100))
+    assert {name: answering(name) for name in NAMES} == {name: {name} for name in NAMES}, "the cookie outranks every weight but one"
+    farm.servers["web3"].delay = 0.5
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        last = threads.submit(farm.get, plane.port, 1, users["web3"])
+        rig.until(lambda: lb.observe(split(1, web1=100)).members["web3"].in_flight == 1)
+        lb.write(split(0, web1=100))
+        assert [(hit.status, hit.server) for hit in last.result()] == [(200, "web3")], "what is under way ends well"
+    assert lb.observe(split(0, web1=100)).applied
+    assert {name: answering(name) for name in NAMES[:2]} == {name: {name} for name in NAMES[:2]}
+    for name in NAMES[2:]:
+        assert answering(name) <= {"web1", "web2"}, "at 0 % no cookie leads to the canary"
+    lb.write(split(10, web1=100))
+    farm.servers["web3"].delay = 0
+    assert {name: answering(name) for name in NAMES} == {name: {name} for name in NAMES}
+    lb.write(split(10, web3=0))
+    assert answering("web3") == {"web3"}, "a drain lets sessions finish"
+    lb.let_go(["web3"])
+    assert answering("web3") <= {"web1", "web2", "web4"}
+    assert lb.observe(split(10, web3=0)).applied
+
+
+def test_a_stick_table_is_outranked_at_0_percent_too(farm, start):
+    lines = "stick-table type string len 32 size 1k expire 1h\n  stick on req.cook(uid)"
+    plane = start(rig.pool(farm, NAMES, options="weight 100", lines=lines))
+    lb = router(plane)
+    lb.write(split(100))
+    assert farm.get(plane.port, headers="Cookie: uid=me\r\n")[0].server in ("web3", "web4")
+    lb.write(split(50))
+    stuck = {hit.server for hit in farm.get(plane.port, 6, "Cookie: uid=me\r\n")}
+    assert len(stuck) == 1 and stuck <= {"web3", "web4"}
+    lb.write(split(0))
+    assert {hit.server for hit in farm.get(plane.port, 6, "Cookie: uid=me\r\n")} <= {"web1", "web2"}
+
+
 def test_the_load_balancers_own_checks_are_seen(farm, start):
     body = rig.pool(farm, NAMES, options="weight 100 check inter 50ms fall 1000 rise 2", lines="option httpchk GET /health")
     plane = start(body)

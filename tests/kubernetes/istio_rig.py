@@ -73,7 +73,7 @@ class CheckedMesh(Mesh):
 class IstioShop(GatewayShop):
     """``users`` send from this host to the Envoy; ``tcp_port`` leads there without HTTP."""
 
-    roles = ("canary", "router-istio-subsets")
+    roles = ("canary", "router-istio-subsets", "router-istio-affinity")
     LACKS = IstioHarness.LACKS - {Capability.MEASURE}
     adapter = IstioRouter
 

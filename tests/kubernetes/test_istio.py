@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import inspect
+import json
 import math
 from fractions import Fraction
 
@@ -20,10 +21,11 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_rig
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Mirror, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
 from ansible_collections.progressive.delivery.plugins.module_utils.routers import istio
-from ansible_collections.progressive.delivery.tests.cluster.cluster import fetch, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import KubectlFailed, fetch, wait_until
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import TRACK
 from ansible_collections.progressive.delivery.tests.kubernetes.istio_rig import NETWORKING, SLOTS, CheckedMesh, IstioShop, rule, tcp_service, virtual_service
+from ansible_collections.progressive.delivery.tests.kubernetes.kube_rig import COLORS
 
 ELSEWHERE = {
     "test_a_plane_that_does_not_answer_is_unavailable",  # the client's own tests have servers that are silent
@@ -326,3 +328,91 @@ def test_istios_own_webhook_is_asked_beforehand_and_takes_what_is_good(checked):
     put(router, split(20, mirror=Mirror(Fraction("2.5"))))
     assert checked.made().read() == split(20, mirror=Mirror(Fraction("2.5")))
     router.release()
+    with pytest.raises(KubectlFailed, match="traffic policy must have at least one field"):
+        checked.namespace.kubectl("apply", "--validate=false", "-f", "-", stdin=json.dumps(GUIDES_RULE))
+    with pytest.raises(KubectlFailed, match='unknown field "spec.trafficPolicy.consistentHash"'):
+        checked.namespace.apply(GUIDES_RULE)
+    holding = checked.made(affinity=AFFINITY)
+    holding.rehearse(split(5))
+    assert not checked.namespace.list("destinationrule")
+    put(holding, split(5))
+    assert checked.namespace.get("destinationrule", "shop-stable")["spec"]["trafficPolicy"]["loadBalancer"]["consistentHash"] == {
+        "httpCookie": {"name": "shop-session", "path": "/", "ttl": "3600s"}
+    }
+
+
+AFFINITY = {"cookie": {"name": "shop-session", "path": "/", "ttl": "1h"}}
+GUIDES_RULE = {
+    "apiVersion": "networking.istio.io/v1alpha3", "kind": "DestinationRule", "metadata": {"name": "myapp-session-affinity"},
+    "spec": {"host": "shop-stable", "trafficPolicy": {"consistentHash": {"httpCookieName": "JSESSIONID", "ttl": "3600s"}}},
+}  # fmt: skip
+"""As the guide has it."""
+
+
+def begin(shop: IstioShop, count: int) -> list[dict[str, str]]:
+    """So many users who come with no cookie, and the headers that each sends from then on."""
+    found = []
+    for _each in range(count):
+        found.append({"Cookie": shop.ask("/").headers["set-cookie"].partition(";")[0]})
+    return found
+
+
+def pods(shop: IstioShop, users: list[dict[str, str]], times: int = 6) -> list[dict[str, set[str]]]:
+    """By user: the Pods of each version that answered."""
+    seen: list[dict[str, set[str]]] = []
+    for user in users:
+        answers = [json.loads(shop.ask("/", **user).text) for _each in range(times)]
+        seen.append({slot: {each["pod"] for each in answers if TRACK[each["version"]] == slot} for slot in COLORS})
+    return seen
+
+
+@pytest.mark.parametrize("by_subsets", [False, True], ids=["services", "subsets"])
+def test_a_session_keeps_its_pod_while_weights_move_and_nobody_stays_with_the_canary(shop, by_subsets):
+    options = {"affinity": AFFINITY}
+    if by_subsets:
+        manifest, more = subsets(labels=False, canary=True)
+        destinations = [{"host": "shop-both", "subset": slot} for slot in ("stable", "canary")]
+        shop.namespace.apply(manifest, virtual_service("shop", shop.gateway, rule(*destinations)))
+        options.update(more)
+    router = shop.made(**options)
+    told = router.sessions()
+    router.rehearse(split(20))
+    assert len(told) == (2 if by_subsets else 3) and "it stays after the release" in told[0]
+    put(router, split(1))
+    users = begin(shop, 20)
+    put(router, split(0))
+    home = pods(shop, users)
+    assert all(len(each["stable"]) == 1 and not each["canary"] for each in home)
+    assert len({pod for each in home for pod in each["stable"]}) == 2, "they are spread over the Pods"
+    met: list[set[str]] = [set() for _user in users]
+    with shop.users.load(shop.entry.port, 100) as load:
+        for canary in (20, 50, 20):
+            put(router, split(canary))
+            for user, pod in enumerate(pods(shop, users)):
+                assert pod["stable"] <= home[user]["stable"], "the split moves nobody to another Pod of the version that it knows"
+                met[user] |= pod["canary"]
+        put(router, split(0))
+        assert [each["canary"] for each in pods(shop, users)] == [set()] * 20, "whatever the cookie says"
+        assert pods(shop, users) == home, "and the way back is the way home"
+    assert load.failed == []
+    assert all(len(seen) < 2 for seen in met) and any(met), "one Pod of the canary for each"
+    put(router, split(100))
+    assert [each["stable"] for each in pods(shop, users)] == [set()] * 20
+    wait_until(lambda: all(len(each["canary"]) == 1 for each in pods(shop, users)), 20)
+    assert router.sessions()[0].endswith("stands already; it stays after the release")
+
+
+def test_sessions_that_somebody_lets_go_are_held_again(shop):
+    router = shop.made(affinity=AFFINITY)
+    put(router, split(20))
+    shop.namespace.kubectl("patch", "destinationrule", "shop-stable", "--type=merge", "--field-manager=somebody", "-p", '{"spec":{"trafficPolicy":null}}')
+    seen = router.observe(split(20))
+    assert not seen.applied and "DestinationRule shop-stable does not hold sessions by the cookie shop-session" in seen.why
+    put(router, split(20))
+    shop.namespace.kubectl("delete", "destinationrule", "--all")
+    shop.namespace.kubectl("create", "-f", "-", stdin=json.dumps({**GUIDES_RULE, "spec": {"host": "shop-stable", "trafficPolicy": {
+        "loadBalancer": {"consistentHash": {"useSourceIp": True}}}}}))  # fmt: skip
+    with pytest.raises(ConfigError, match="held by useSourceIp True already"):
+        router.write(split(30))
+    put(router, split(0))
+    assert shop.tracks(20) == {"stable": 20}, "to go back no DestinationRule is in the way"

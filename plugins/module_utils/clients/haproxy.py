@@ -68,6 +68,11 @@ class Server:
         return "maint" if self.admin & 1 else "drain" if self.admin & 8 else "ready"
 
     @property
+    def put_away(self) -> bool:
+        """In maintenance with its whole track, so that no cookie leads there: it comes back with the track's first share."""
+        return self.forced == "maint" and not self.weight
+
+    @property
     def serving(self) -> bool:
         """Takes new traffic."""
         return self.state == "up" and self.weight > 0

@@ -72,8 +72,10 @@ def tracks_of(want: Routes, known: Tracks, names: Mapping[str, str]) -> dict[str
     return tracks
 
 
-def plan(want: Routes, tracks: Tracks, servers: Servers) -> tuple[dict[str, Target], Fraction]:
+def plan(want: Routes, tracks: Tracks, servers: Servers, bound: Iterable[str] = ()) -> tuple[dict[str, Target], Fraction]:
     """The target of each host, and by how many points the split misses at worst.
+
+    ``bound``: hosts that a cookie leads to whatever their weight. Those of a track that shall have nothing go to maintenance, which no cookie outranks.
 
     Within a track a server's part is its configured weight (0 counts as the largest) times its ramp. Servers that are down get the weight of
     their kind, but only those up count in the split; so do all where a whole track is down.
@@ -82,7 +84,7 @@ def plan(want: Routes, tracks: Tracks, servers: Servers) -> tuple[dict[str, Targ
     largest = max((server.initial for server in servers.values()), default=0) or MAX_WEIGHT
     sizes = {}
     for host, server in servers.items():
-        stays_out = host not in ramps and server.forced != "ready"
+        stays_out = host not in ramps and server.forced != "ready" and not server.put_away
         sizes[host] = 0 if stays_out else (server.initial or largest) * ramps.get(host, _WHOLE)
     groups: dict[tuple[str, int], int] = {}
     for track, hosts in tracks.items():
@@ -100,10 +102,13 @@ def plan(want: Routes, tracks: Tracks, servers: Servers) -> tuple[dict[str, Targ
     else:
         weights, error = whole_weights(listed, MAX_WEIGHT)
     whole = dict(zip(groups, weights))
-    targets = {}
+    targets: dict[str, Target] = {}
+    held = set(bound)
     for track, hosts in tracks.items():
         for host in hosts:
-            state = None if host not in ramps else "ready" if ramps[host] else "drain"
+            state = ("ready" if ramps[host] else "drain") if host in ramps else "ready" if servers[host].put_away and sizes[host] else None
+            if host in held and not want.weight(track) and (state or servers[host].forced) == "ready":
+                state = "maint"
             targets[host] = Target(whole.get((track, sizes[host])), state)
     return targets, error
 
@@ -129,8 +134,9 @@ def order(tracks: Tracks, servers: Servers, targets: Mapping[str, Target]) -> tu
 def lacking(want: Routes, tracks: Tracks, servers: Servers) -> str:
     """What is not as wanted, in words; empty when nothing is."""
     wanted_members = [member for members in want.members.values() for member in members]
+    resting = {member.name for track, group in want.members.items() if not want.weight(track) for member in group if servers[member.name].put_away}
     for member in wanted_members:
-        if bool(member.ramp) != (servers[member.name].forced == "ready"):
+        if bool(member.ramp) != (servers[member.name].forced == "ready") and member.name not in resting:
             return f"{member.name} is {servers[member.name].state}, not {'in service' if member.ramp else 'drained'}"
     live = shares(sums(tracks, servers))
     for track, wanted in want.weights.items():
@@ -162,7 +168,7 @@ def members(hosts: Iterable[str], servers: Servers) -> tuple[Member, ...]:
     for host in present:
         full = unit * sizes[host]
         weight = servers[host].weight
-        if host not in ready:
+        if host not in ready and not servers[host].put_away:
             result.append(Member(host, Fraction(0)))
         elif not unit or full - weight < 1:
             result.append(Member(host))

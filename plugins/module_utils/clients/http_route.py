@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Optional
 
+from ..core.affinity import Cookie
 from ..core.codec import decode, encode
 from ..core.errors import ConfigError, Unsupported
 from ..core.model import CANARY, FULL, STABLE, Condition, MatchRoute, Mirror, Routes
@@ -32,23 +33,28 @@ MARK = "progressive.delivery/routes"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 ROOT = {"path": {"type": "PathPrefix", "value": "/"}}
 """What a rule without matches means."""
+HOLDS = "sessionPersistence"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """``backends``: slot to the name of its Service. ``rule``: name or index of the rule, where several hold both. ``total``: parts of a whole."""
+    """``backends``: slot to the name of its Service. ``rule``: name or index of the rule, where several hold both. ``total``: parts of a whole.
+    ``cookie``: what holds sessions, where a release says it."""
 
     backends: Mapping[str, str]
     port: Optional[int] = None
     rule: str = ""
     total: int = 100
     mirror_unsafe: bool = False
+    cookie: Optional[Cookie] = None
 
 
 def edit(manifest: Manifest, want: Routes, layout: Layout) -> dict[str, Any]:
     """The manifest with ``want`` in it; equal to ``manifest`` when that holds already. Raises ConfigError, Unsupported."""
     kept, rule = _parted(manifest, layout)
     weighted = _with_weights(rule, _parts(rule, want, layout, manifest), layout, manifest)
+    if layout.cookie is not None:
+        weighted = _held(rule, weighted, layout.cookie, layout, manifest, lenient=FULL in want.weights.values())
     position = next(index for index, each in enumerate(kept) if each is rule)
     mirror = want.mirror if want.mirror is not None and want.mirror.percentage > 0 else None
     marks: list[dict[str, Any]] = []
@@ -57,6 +63,8 @@ def edit(manifest: Manifest, want: Routes, layout: Layout) -> dict[str, Any]:
         ours.append(match_rule(weighted, match, layout, manifest, mirrored=mirror is not None and not layout.mirror_unsafe))
         marks.append({"match": encode(match), "matches": ours[-1]["matches"]})
     if mirror is not None:
+        if layout.cookie is not None:
+            raise Unsupported("a mirror is a rule of its own, and two rules share no session", where=where(manifest), do="Leave out affinity, or the mirror.")
         others = [each for each in kept if each is not rule]
         ours.append(mirror_rule(weighted, mirror, layout, manifest, others))
         marks.append({"mirror": encode(mirror), "matches": ours[-1]["matches"]})
@@ -86,6 +94,27 @@ def read(manifest: Manifest, layout: Layout) -> Routes:
             found = decode(Mirror, mark["mirror"], where(manifest))
             mirror = found if mirror_rule(rule, found, layout, manifest, []) in rules else None
     return Routes({name: Fraction(100 * weight, total) for name, weight in weights.items()}, matches=tuple(matches), mirror=mirror)
+
+
+def held(manifest: Manifest, layout: Layout) -> dict[str, Any]:
+    """The manifest with the cookie and nothing else of a release. Raises ConfigError where something else holds sessions already."""
+    kept, rule = _parted(manifest, layout)
+    if layout.cookie is None:
+        return dict(manifest)
+    mine = _held(rule, rule, layout.cookie, layout, manifest, lenient=False)
+    return {**manifest, "spec": {**manifest["spec"], "rules": [mine if each is rule else each for each in manifest["spec"]["rules"]]}}
+
+
+def bare(manifest: Manifest) -> dict[str, Any]:
+    """The manifest without what holds sessions."""
+    rules = [{name: value for name, value in rule.items() if name != HOLDS} for rule in manifest["spec"].get("rules") or ()]
+    return {**manifest, "spec": {**manifest["spec"], "rules": rules}}
+
+
+def holding(manifest: Manifest, layout: Layout) -> dict[str, Any]:
+    """What holds the sessions of the rule now; empty where nothing does."""
+    _kept, rule = _parted(manifest, layout)
+    return dict(rule.get(HOLDS) or {})
 
 
 def unowned(manifest: Manifest, layout: Layout) -> dict[str, Any]:
@@ -127,7 +156,10 @@ def match_rule(rule: Rule, match: MatchRoute, layout: Layout, manifest: Manifest
     matches = [_with(own, conditions) for conditions in match.alternatives for own in _matches(rule)]
     if mirrored:
         matches += [{**each, "method": method} for each in matches if "method" not in each for method in SAFE_METHODS]
-    return {**_copy(rule), "matches": matches, "backendRefs": [{**_ref(rule, match.track, layout, manifest), "weight": 1}]}
+    own = _copy(rule)
+    if layout.cookie is not None:
+        own.pop(HOLDS, None)  # of two rules with a session of one name, implementations may refuse both
+    return {**own, "matches": matches, "backendRefs": [{**_ref(rule, match.track, layout, manifest), "weight": 1}]}
 
 
 def mirror_rule(rule: Rule, mirror: Mirror, layout: Layout, manifest: Manifest, others: list[Rule]) -> Rule:
@@ -265,6 +297,36 @@ def _with_weights(rule: Rule, parts: Mapping[str, int], layout: Layout, manifest
         return ref if same else {**ref, "weight": parts[ref["name"]]}
 
     return {**rule, "backendRefs": [weighted(ref) for ref in rule["backendRefs"]]}
+
+
+def _held(live: Rule, rule: Rule, cookie: Cookie, layout: Layout, manifest: Manifest, *, lenient: bool) -> Rule:
+    """``rule`` with what holds its sessions.
+
+    By the API's rules a session stays with its server "even if the weight is set to 0". So when a backend that had requests in ``live`` gets none in
+    ``rule``, the session gets another name: no cookie of before is known any more, and everybody goes where the weights lead. ``lenient``: what somebody
+    else has put there stays, instead of being refused, since a way back waits for nobody.
+    """
+    now = live.get(HOLDS) or {}
+    named = re.fullmatch(re.escape(cookie.name) + r"(?:-([0-9]{1,9}))?", str(now.get("sessionName") or ""))
+    if now and (named is None or now.get("type", "Cookie") != "Cookie"):
+        if lenient:
+            return rule
+        what = f"the {now.get('type', 'Cookie').lower()} {now.get('sessionName') or 'without a name'}"
+        raise ConfigError(f"sessions are held by {what} already, not by the cookie {cookie.name}", where=where(manifest),
+                          do=f"Take {HOLDS} out of the rule, or say the same name in affinity.")  # fmt: skip
+    before, after = (parts_of(each, layout, manifest)[0] for each in (live, rule))
+    left = any(before.get(slot) and not after.get(slot) for slot in layout.backends)
+    number = int(named[1] or 1) + left if named else 1
+    lifetime = {"absoluteTimeout": _gateway_duration(cookie.seconds)} if cookie.seconds else {}
+    kind = {"cookieConfig": {"lifetimeType": "Permanent" if cookie.seconds else "Session"}}
+    return {**rule, HOLDS: {"sessionName": cookie.name if number == 1 else f"{cookie.name}-{number}", "type": "Cookie", **lifetime, **kind}}
+
+
+def _gateway_duration(seconds: int) -> str:
+    """As the Gateway API writes it: ``1h30m``, no part of more than five digits."""
+    hours, rest = divmod(seconds, 3600)
+    parts = ((hours, "h"), (rest // 60, "m"), (rest % 60, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count)
 
 
 def _copy(rule: Rule) -> Rule:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ..core.affinity import Cookie
 from .envoy import EnvoyAdmin, RouteState
 from .gateway_envoys import Split, of_route, split_of
 from .virtual_service import Layout, Manifest, is_ours, parts_of, port_of, service_of
@@ -32,6 +33,16 @@ def missing(manifest: Manifest, layout: Layout, admins: Iterable[EnvoyAdmin], cl
         why = difference(manifest, layout, admin.all_routes(), clusters)
         if why:
             return f"envoy {admin.name}: {why}"
+    return ""
+
+
+def loose(manifest: Manifest, admins: Iterable[EnvoyAdmin], clusters: Mapping[str, str], cookie: Cookie) -> str:
+    """Which Envoy does not hold the VirtualService's sessions by the cookie yet; empty when all do. Raises Unavailable."""
+    slots = {name: slot for slot, name in clusters.items()}
+    for admin in admins:
+        policies = (each for _own, route, _split in _made(manifest, admin.all_routes(), slots) for each in route["route"].get("hash_policy") or ())
+        if cookie.name not in {(each.get("cookie") or {}).get("name") for each in policies}:
+            return f"envoy {admin.name}: no route of it holds sessions by the cookie {cookie.name} yet"
     return ""
 
 
@@ -63,7 +74,13 @@ def _wanted(manifest: Manifest, layout: Layout) -> Iterator[tuple[str, Split]]:
 
 
 def _live(manifest: Manifest, states: Iterable[RouteState], slots: Mapping[str, str]) -> Iterator[tuple[str, Split]]:
-    found: list[tuple[bool, str, Split]] = []
+    found = [(by_name, str(route.get("name") or ""), split) for by_name, route, split in _made(manifest, states, slots)]
+    named = any(by_name for by_name, _name, _split in found)
+    yield from ((name if name.startswith("progressive-") else "", split) for by_name, name, split in found if by_name or not named)
+
+
+def _made(manifest: Manifest, states: Iterable[RouteState], slots: Mapping[str, str]) -> Iterator[tuple[bool, Mapping[str, Any], Split]]:
+    """Routes that lead to a slot, and whether they were made of this very VirtualService."""
     meta = manifest["metadata"]
     own = f"/namespaces/{meta.get('namespace', '')}/virtual-service/{meta['name']}"
     for state in states:
@@ -71,10 +88,7 @@ def _live(manifest: Manifest, states: Iterable[RouteState], slots: Mapping[str, 
             for route in host.get("routes") or ():
                 split = of_route(route.get("route") or {}, slots)
                 if split:
-                    name = str(route.get("name") or "")
-                    found.append((_made_of(route).endswith(own), name if name.startswith("progressive-") else "", split))
-    named = any(by_name for by_name, _name, _split in found)
-    yield from ((name, split) for by_name, name, split in found if by_name or not named)
+                    yield _made_of(route).endswith(own), route, split
 
 
 def _made_of(route: Mapping[str, Any]) -> str:

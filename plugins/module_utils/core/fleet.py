@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from .errors import Conflict, DeliveryError, Unavailable
 from .model import MemberView, Observation, Routes
-from .ports import Assigning, Cutting, TrafficRouter, Wary
+from .ports import Assigning, Cutting, Holding, Parting, TrafficRouter, Wary
 from .settle import difference
 
 
@@ -105,9 +105,19 @@ class Fleet:
         names = list(servers)
         return sum(router.cut(names) for router in self._routers.values() if isinstance(router, Cutting))
 
+    def let_go(self, servers: Iterable[str]) -> None:
+        names = list(servers)
+        for router in self._routers.values():
+            if isinstance(router, Parting):
+                router.let_go(names)
+
     def warnings(self) -> list[str]:
         """Those of every load balancer, each once."""
         return list(dict.fromkeys(line for router in self._routers.values() if isinstance(router, Wary) for line in router.warnings()))
+
+    def sessions(self) -> list[str]:
+        """Those of every load balancer, each once."""
+        return list(dict.fromkeys(line for router in self._routers.values() if isinstance(router, Holding) for line in router.sessions()))
 
     def unassignable(self, want: Routes) -> str:
         """The first that cannot, with its name."""

@@ -41,6 +41,9 @@ ROUTER: Mapping[str, Rights] = {
 }
 """What a router needs beside the workload's own rights."""
 
+HOLDING: Rights = tuple(("destinationrules.networking.istio.io", verb) for verb in ("get", "list", "create", "patch"))
+"""Sessions of two Services are held by a DestinationRule of each, found by its host, made where there is none."""
+
 OPTION: Mapping[str, Rights] = {
     "config_maps": (("configmaps", "list"), ("configmaps", "get"), ("configmaps", "create"), ("configmaps", "delete")),
     "drain": (("pods/proxy", "get"), ("pods/proxy", "create")),
@@ -89,6 +92,7 @@ EXTRA: Mapping[str, Row] = {
     "router-istio-subsets": Row("For the router istio with host: the slots are subsets of one Service.",
                                 (*ROUTER["istio"], ("destinationrules.networking.istio.io", "get"), ("destinationrules.networking.istio.io", "patch"),
                                  ("pods", "list"))),
+    "router-istio-affinity": Row("For affinity of the router istio between two Services: a DestinationRule of each holds the sessions.", HOLDING),
     "router-service": Row("For the router service, beside another strategy than blue-green.", ROUTER["service"]),
     "workload-statefulset": Row("For StatefulSets.", (*WORKLOAD["statefulset"], ("statefulsets.apps", "create"), ("pods", "delete"))),
     "workload-daemonset": Row("For DaemonSets.", WORKLOAD["daemonset"]),

@@ -84,6 +84,25 @@ class Assigning(Protocol):
         """Why it cannot send users as the match routes and the assignment of ``want`` say; empty when it can. Raises Unavailable."""
 
 
+@runtime_checkable
+class Holding(Protocol):
+    """What a TrafficRouter may have besides: sessions stay with the server that answered them (``affinity``, see :mod:`.affinity`).
+
+    A track at 0 % has no session left once its write has returned, whoever held it; and nothing about sessions makes a write of 0 % fail.
+    """
+
+    def sessions(self) -> list[str]:
+        """What holds sessions, or shall, one line each; empty where no affinity is asked for. Raises ConfigError, Unsupported where it cannot be had."""
+
+
+@runtime_checkable
+class Parting(Protocol):
+    """What a TrafficRouter may have besides: drained servers that still get requests of sessions which a cookie binds to them."""
+
+    def let_go(self, servers: Iterable[str]) -> None:
+        """No cookie leads to these drained ``servers`` any more; what they have in flight they finish. Raises Unavailable, ConfigError."""
+
+
 class MetricProvider(Protocol):
     """Measures. Every answer is a Series with at least one value, or an error; NoData is an error, never 0."""
 

@@ -10,6 +10,7 @@ and how many requests each slot gets.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Optional
 
@@ -18,11 +19,12 @@ from ..clients.envoy import EnvoyAdmin
 from ..clients.gateway_envoys import Count, GatewayEnvoys, check_clusters
 from ..clients.http_route import Layout
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, rehearsed, writer_of
+from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, merge_patch, rehearsed, writer_of
 from ..clients.kube_errors import Forbidden
 from ..clients.kube_resources import GATEWAYS, HTTPROUTES
 from ..clients.kube_slots import SLOTS, Slots, ready_endpoints
 from ..core import gateway_status
+from ..core.affinity import AFFINITY, Cookie
 from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
 from ..core.kube_rights import ROUTER, Rights
 from ..core.lease import Marker
@@ -46,6 +48,7 @@ class GatewayApiRouter:
         "total": Option("int", "Parts of a whole, where no third Service has any: 100 for whole per cents, 1000 for tenths.", default=100,
                         choices=(100, 1000, 10000)),
         "mirror_unsafe": Option("bool", "Mirror requests of every method, not only GET, HEAD and OPTIONS.", default=False),
+        "affinity": AFFINITY,
         "preview": Option("name", "An HTTPRoute of its own, such as one for another host name: it leads to the slot that has no traffic."),
         "envoys": Option(
             "list",
@@ -72,7 +75,9 @@ class GatewayApiRouter:
         self.envoys = envoys
         self.marker: Optional[Marker] = None
         self._read: dict[str, Manifest] = {}
-        lacks = {capability for capability, given in ((Capability.MEASURE, envoys), (Capability.PREVIEW, preview)) if not given}
+        # Who comes with a cookie goes where it says: what is counted then says nothing of the weights.
+        measured = envoys and layout.cookie is None
+        lacks = {capability for capability, given in ((Capability.MEASURE, measured), (Capability.PREVIEW, preview)) if not given}
         self.capabilities = GatewayApiRouter.capabilities - lacks
         self.resolution = layout.total
         self.objects = tuple(f"httproute/{name}" for name in self._all())
@@ -86,7 +91,10 @@ class GatewayApiRouter:
             raise ConfigError("no HTTPRoute is named", where="gateway_api.http_route")
         if len({*names, preview}) <= len(names):
             raise ConfigError("an HTTPRoute is named twice", where="gateway_api", do="Name each once, the preview's is one of its own.")
-        layout = Layout(_services(options), options.get("port"), options.get("rule") or "", options["total"], options["mirror_unsafe"])
+        cookie = Cookie.from_option(options.get("affinity"), "gateway_api")
+        if cookie is not None and cookie.path:
+            raise ConfigError("the Gateway API does not let one say a path", where="gateway_api.affinity.cookie.path", do="Leave it out.")
+        layout = Layout(_services(options), options.get("port"), options.get("rule") or "", options["total"], options["mirror_unsafe"], cookie)
         seconds = duration(options["timeout"])
         admins = [EnvoyAdmin(each["admin"], seconds) for each in options.get("envoys") or ()]
         if len({admin.name for admin in admins}) < len(admins):
@@ -110,7 +118,13 @@ class GatewayApiRouter:
             if why:
                 raise Unavailable(why, where=f"HTTPRoute {self.kube.namespace}/{self.names[0]}", do="It gets requests when its Pods are ready.")
         for name, edit in edits.items():
-            changed(self.kube, HTTPROUTES, name, edit, known=live[name], marker=self.marker)
+            try:
+                changed(self.kube, HTTPROUTES, name, edit, known=live[name], marker=self.marker)
+            except ConfigError:
+                if not self._alone(want):
+                    raise
+                # A way back waits for nobody's cookie: without it, if it was that.
+                changed(self.kube, HTTPROUTES, name, partial(self._edited, routes=self._aims(want)[name], held=False), marker=self.marker)
 
     def rehearse(self, want: Routes) -> None:
         for name, routes in self._aims(want).items():
@@ -131,7 +145,7 @@ class GatewayApiRouter:
         standing = not why
         why = why or self._lagging(want, live)
         count = Count()
-        if self.envoys is not None:
+        if self.envoys is not None and Capability.MEASURE in self.capabilities:
             try:
                 count = self.envoys.count(live[self.names[0]], self.layout)
             except ConfigError as error:  # a cluster that is not there yet
@@ -163,6 +177,13 @@ class GatewayApiRouter:
             if shared:
                 what = f"Services {' and '.join(endpoints)} lead to the same Pods ({', '.join(shared[:3])})"
                 lines.append(f"{what}: a share of one is no share of a version. Give each a selector of its own")
+            if self.layout.cookie is None:
+                for name in self.names:
+                    if http_route.holding(found(self.kube, HTTPROUTES, name), self.layout):
+                        lines.append(
+                            f"HTTPRoute {name} holds sessions (sessionPersistence), by the API's rules even at 0 %: users who met the canary stay"
+                            " there until its Pods are gone. Say affinity in rollout_router, and a release sends them back at once"
+                        )
             for name in [] if self.envoys else self.names:
                 for space, gateway in gateway_status.gateways(found(self.kube, HTTPROUTES, name)):
                     if not self._may_read(space, gateway):
@@ -170,6 +191,28 @@ class GatewayApiRouter:
             return lines
         except DeliveryError:
             return []
+
+    def sessions(self) -> list[str]:
+        """What holds them, or shall. Raises Unsupported where this cluster's HTTPRoutes have no such field, ConfigError where something else holds them."""
+        if self.layout.cookie is None:
+            return []
+        lines = []
+        for name in self.names:
+            manifest = found(self.kube, HTTPROUTES, name)
+            wanted = http_route.held(manifest, self.layout)
+            body = merge_patch(manifest, wanted)
+            taken = self.kube.patch(HTTPROUTES, name, body, dry_run=True) if body else manifest
+            if not http_route.holding(taken, self.layout):
+                raise Unsupported("HTTPRoutes of this cluster have no sessionPersistence", where=http_route.where(manifest),
+                                  do="It is in the Gateway API's experimental channel. Install that, or leave affinity out.")  # fmt: skip
+            lines.append(f"HTTPRoute {name} holds sessions by the cookie {self.layout.cookie.name} {'from the first weight on' if body else 'already'}, and"
+                         " stays so; that your gateway does it cannot be seen from here")  # fmt: skip
+        interplay = "a session stays with the version that it met: shares are those of new sessions, and are not measured; at 0 % sessions begin anew"
+        return [*lines, interplay]
+
+    def _alone(self, want: Routes) -> bool:
+        """Whether sessions shall be held, and one slot has everything: then that comes first, and whether they are held second."""
+        return self.layout.cookie is not None and FULL in want.weights.values()
 
     def _all(self) -> tuple[str, ...]:
         return (*self.names, *([self.preview] if self.preview else []))
@@ -182,13 +225,14 @@ class GatewayApiRouter:
             aims[self.preview] = Routes({slot: FULL * (slot == spare) for slot in SLOTS})
         return aims
 
-    def _edited(self, manifest: Manifest, routes: Routes) -> dict[str, Any]:
+    def _edited(self, manifest: Manifest, routes: Routes, held: bool = True) -> dict[str, Any]:
         if any(routes.members.values()):
             raise Unsupported("an HTTPRoute has no weights of single servers", where=http_route.where(manifest))
         if routes.assignment is not None:
             do = "Have your edge or app name the variant in a header, and match that."
             raise Unsupported("the Gateway API has no hash to split users by", where=http_route.where(manifest), do=do)
-        return http_route.edit(manifest, routes, self.layout)
+        plain = not held or manifest["metadata"]["name"] == self.preview
+        return http_route.edit(manifest, routes, replace(self.layout, cookie=None) if plain else self.layout)
 
     def _unready(self, want: Routes, live: Mapping[str, Manifest]) -> str:
         now = [http_route.read(live[name], self.layout) for name in self.names]
@@ -206,7 +250,8 @@ class GatewayApiRouter:
         """What of ``want`` is not written, and who else wrote there last; empty when all of it stands."""
         for name, routes in self._aims(want).items():
             manifest = live[name]
-            if self._edited(manifest, routes) != manifest:
+            wanted = self._edited(manifest, routes)
+            if (http_route.bare(wanted) != http_route.bare(manifest)) if self._alone(want) else wanted != manifest:
                 what = difference(routes, http_route.read(manifest, self.layout)) or "its rules are not as wanted"
                 return f"HTTPRoute {name}: {what}{changed_by(manifest, 'spec', 'rules')}", writer_of(manifest, "spec", "rules")
         return "", ""

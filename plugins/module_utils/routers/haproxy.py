@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Optional
 from ..clients import haproxy_files as files
 from ..clients import haproxy_pool as pool
 from ..clients import haproxy_split as split
+from ..clients import haproxy_sticky as sticky
 from ..clients.haproxy import (
     FAILED,
     MAX_WEIGHT,
@@ -35,6 +36,7 @@ from ..clients.haproxy import (
     stat_command,
 )
 from ..clients.haproxy_doors import open_doors
+from ..core.affinity import AFFINITY, Cookie
 from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported, unknown
 from ..core.fleet import Fleet, merge
 from ..core.model import FULL, Capability, Member, MemberView, Observation, Routes
@@ -65,6 +67,7 @@ OPTIONS = {
     "map": Option("dict", "Switch between whole backends by a map entry, as use_backend with the map converter does.", options=MAP),
     "split": Option("dict", "Split users or requests between two backends by a map entry that the configuration computes with.", options=SPLIT),
     "server_names": Option("dict", "Names of servers in HAProxy by host, where they differ from the host's.", open=True),
+    "affinity": AFFINITY,
     "min_up": Option("int", "Servers that stay in service on each load balancer at all times.", default=1, minimum=1),
     "state_file": Option("path", "File for HAProxy's server state, written after each change, for load-server-state-from-file to read after a reload."),
     "timeout": Option("duration", "Longest wait for a connection or an answer, at most 10s.", default="5s"),
@@ -85,16 +88,18 @@ def from_options(options: Mapping[str, Any], tracks: pool.Tracks) -> TrafficRout
 def _one(client: HaproxyClient, options: Mapping[str, Any], tracks: pool.Tracks) -> TrafficRouter:
     names = {str(host): str(server) for host, server in options.get("server_names", {}).items()}
     min_up = options.get("min_up", 1)
+    cookie = Cookie.from_option(options.get("affinity"), "haproxy")
     if "map" in options:
         given = options["map"]
         backends = {str(track): str(backend) for track, backend in given["backends"].items()}
-        return HaproxyMapRouter(client, given["path"], given["key"], backends, tracks, names, min_up=min_up, persist=given.get("persist", True))
+        return HaproxyMapRouter(client, given["path"], given["key"], backends, tracks, names, min_up=min_up, persist=given.get("persist", True), cookie=cookie)
     if "split" in options:
         given = options["split"]
         backends = {str(track): str(backend) for track, backend in given["backends"].items()}
         layout = split.layout(given["key"], backends, given.get("users") or "", given.get("rules") or ())
-        return HaproxySplitRouter(client, given["path"], layout, tracks, names, min_up=min_up, persist=given.get("persist", True))
-    return HaproxyRouter(client, options["backend"], tracks, names, min_up=min_up, state_file=options.get("state_file"))
+        return HaproxySplitRouter(client, given["path"], layout, tracks, names, min_up=min_up, persist=given.get("persist", True),
+                                  cookie=cookie)  # fmt: skip
+    return HaproxyRouter(client, options["backend"], tracks, names, min_up=min_up, state_file=options.get("state_file"), cookie=cookie)
 
 
 class HaproxyRouter:
@@ -117,6 +122,7 @@ class HaproxyRouter:
         server_names: Optional[Mapping[str, str]] = None,
         min_up: int = 1,
         state_file: Optional[str] = None,
+        cookie: Optional[Cookie] = None,
     ) -> None:
         if state_file and not client.path:
             raise ConfigError("a state file needs a stats socket on the same host", where=client.endpoint, do="Give the socket's path, or drop state_file.")
@@ -126,6 +132,7 @@ class HaproxyRouter:
         self._tracks = {track: tuple(hosts) for track, hosts in tracks.items()}
         self._min_up = min_up
         self._state_file = state_file
+        self._cookie = cookie
         self._where = f"{client.endpoint} backend {backend}"
         self._check_names(self._tracks)
 
@@ -140,7 +147,8 @@ class HaproxyRouter:
     def write(self, want: Routes) -> None:
         tracks = self._wanted(want)
         servers = self._servers(tracks)
-        targets, error = pool.plan(want, tracks, servers)
+        emptied = [host for track, hosts in tracks.items() if not want.weight(track) for host in hosts]
+        targets, error = pool.plan(want, tracks, servers, self._bound(emptied) if emptied else ())
         if error > REACHED:
             what = f"whole weights up to {MAX_WEIGHT} on these servers miss the wanted split by {float(error):.2f} points"
             raise Unsupported(what, where=self._where, do="Ask for a larger share, or take servers of the small track out of rotation.")
@@ -184,6 +192,16 @@ class HaproxyRouter:
         """Admin sockets that strangers can open."""
         return open_doors(self._client)
 
+    def sessions(self) -> list[str]:
+        """Whether the backend's cookie is the one that is asked for. Raises ConfigError with the lines to add."""
+        line = sticky.checked(self._client, self._backend, [self._names.get(host, host) for hosts in self._tracks.values() for host in hosts], self._cookie)
+        return [*line, sticky.BY_SERVER] if line else []
+
+    def let_go(self, servers: Iterable[str]) -> None:
+        """Drained servers that a cookie still leads to go to maintenance."""
+        names = [name(self._names.get(host, host)) for host in self._bound(servers)]
+        self._client.change([f"set server {self._backend}/{server} state maint" for server in sorted(names)])
+
     def cut(self, servers: Iterable[str]) -> int:
         """End what a drain left: ``servers`` go to maintenance, which ends cookie affinity, and their sessions are closed. How many those were."""
         names = {name(self._names.get(host, host)) for host in servers}
@@ -191,6 +209,11 @@ class HaproxyRouter:
         self._client.change([f"set server {self._backend}/{server} state maint" for server in sorted(names)])
         self._client.change([f"shutdown sessions server {self._backend}/{server}" for server in sorted(names)])
         return left
+
+    def _bound(self, hosts: Iterable[str]) -> list[str]:
+        """Those of ``hosts`` that requests may be led to by a cookie, or a stick table, whatever their weight."""
+        found = sticky.bound(self._client, self._backend)
+        return [host for host in hosts if self._names.get(host, host) in found]
 
     def _check_names(self, tracks: pool.Tracks) -> None:
         for hosts in tracks.values():
@@ -290,6 +313,7 @@ class HaproxyMapRouter:
         server_names: Optional[Mapping[str, str]] = None,
         min_up: int = 1,
         persist: bool = True,
+        cookie: Optional[Cookie] = None,
     ) -> None:
         if len(set(backends.values())) < len(backends) or len(backends) < 2:
             raise ConfigError("a map switches between at least two backends, one for each track", where="haproxy.map.backends")
@@ -300,6 +324,7 @@ class HaproxyMapRouter:
         self._tracks = {track: tuple(hosts) for track, hosts in tracks.items()}
         self._names = dict(server_names or {})
         self._min_up = min_up
+        self._cookie = cookie
         self._persist = persist and bool(client.path) and os.path.isabs(path)
         self._where = f"{client.endpoint} map {path}"
 
@@ -360,6 +385,11 @@ class HaproxyMapRouter:
         """Admin sockets that strangers can open."""
         return open_doors(self._client)
 
+    def sessions(self) -> list[str]:
+        """Whether the cookie of each backend is the one that is asked for. Raises ConfigError with the lines to add."""
+        lines = [line for backend in self._backends.values() for line in sticky.checked(self._client, backend, (), self._cookie)]
+        return [*lines, sticky.BY_BACKEND] if lines else []
+
     def _routes(self, entries: Mapping[str, str]) -> Routes:
         value = entries.get(self._key)
         if value is None:
@@ -404,9 +434,9 @@ class HaproxySplitRouter(HaproxyMapRouter):
 
     def __init__(
         self, client: HaproxyClient, path: str, layout: split.Layout, tracks: pool.Tracks, server_names: Optional[Mapping[str, str]] = None,
-        min_up: int = 1, persist: bool = True,
+        min_up: int = 1, persist: bool = True, cookie: Optional[Cookie] = None,
     ) -> None:  # fmt: skip
-        super().__init__(client, path, layout.key, layout.backends, tracks, server_names, min_up, persist)
+        super().__init__(client, path, layout.key, layout.backends, tracks, server_names, min_up, persist, cookie)
         self._layout = layout
         sticky = {Capability.STICKY} if layout.users else set()
         self.capabilities = frozenset({Capability.WEIGHT, Capability.MEASURE, *sticky, *(Capability(source) for source, _name in layout.looks)})

@@ -8,11 +8,13 @@ A VirtualService says nothing of itself; the Envoys of the gateway, where they a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Optional
 
-from ..clients import destination_rule, istio_envoys, virtual_service
+from ..clients import destination_rule, istio_envoys, istio_streams, virtual_service
 from ..clients.envoy import EnvoyAdmin
 from ..clients.gateway_envoys import Count, check_clusters, counted
 from ..clients.kube import KUBE_OPTIONS, Kube
@@ -20,17 +22,28 @@ from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, 
 from ..clients.kube_resources import DESTINATIONRULES, VIRTUALSERVICES
 from ..clients.kube_slots import SLOTS, Slots, pods_of, ready_endpoints, ready_pods
 from ..clients.virtual_service import Destination, Layout
-from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
-from ..core.kube_rights import ROUTER, Rights
+from ..core.affinity import AFFINITY, Cookie
+from ..core.errors import ConfigError, Conflict, DeliveryError, Unavailable, Unsupported
+from ..core.kube_rights import HOLDING, ROUTER, Rights
 from ..core.lease import Marker
-from ..core.model import CANARY, STABLE, Capability, Observation, Routes
+from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
 from ..core.options import Option, Options
 from ..core.settle import difference
 from ..core.units import duration
 
-ONLY_HTTP = frozenset({Capability.HEADER, Capability.COOKIE, Capability.QUERY, Capability.PATH, Capability.MIRROR, Capability.MEASURE})
+ONLY_HTTP = frozenset({Capability.HEADER, Capability.COOKIE, Capability.QUERY, Capability.PATH, Capability.MIRROR})
 
 Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Holder:
+    """A DestinationRule that holds sessions. ``manifest``: as it is, empty where it is to be made; ``edit`` makes of any state of it what it shall be."""
+
+    name: str
+    manifest: Manifest
+    wanted: Manifest
+    edit: Callable[[Manifest], Manifest]
 
 
 class IstioRouter:
@@ -54,6 +67,7 @@ class IstioRouter:
         "total": Option("int", "Parts of a whole, where no third destination has any: 100 for whole per cents, 1000 for tenths.", default=100,
                         choices=(100, 1000, 10000)),
         "mirror_unsafe": Option("bool", "Mirror requests of every method, not only GET, HEAD and OPTIONS.", default=False),
+        "affinity": AFFINITY,
         "envoys": Option(
             "list",
             "The Envoys of the gateway. With them a change is done when it is in force there, and the share is measured.",
@@ -65,13 +79,13 @@ class IstioRouter:
         "workload": Option("dict", "The workloads of the slots. Default: those of the release.", open=True),
         **KUBE_OPTIONS,
     }  # fmt: skip
-    capabilities: frozenset[Capability] = ONLY_HTTP | {Capability.WEIGHT}
-    """All that one may have; one without Envoys measures nothing, and tls and tcp know weights only."""
+    capabilities: frozenset[Capability] = ONLY_HTTP | {Capability.WEIGHT, Capability.MEASURE}
+    """All that one may have; one without Envoys measures nothing, and tls and tcp know neither match routes nor mirrors."""
     resolution: int = 100
 
     def __init__(
         self, kube: Kube, names: tuple[str, ...], layout: Layout, *, rule: str = "", labels: Optional[Mapping[str, Labels]] = None,
-        admins: tuple[EnvoyAdmin, ...] = (), clusters: Optional[Mapping[str, str]] = None,
+        admins: tuple[EnvoyAdmin, ...] = (), clusters: Optional[Mapping[str, str]] = None, cookie: Optional[Cookie] = None,
     ) -> None:  # fmt: skip
         self.kube = kube
         self.names = names
@@ -80,10 +94,11 @@ class IstioRouter:
         self.labels = dict(labels or {})
         self.admins = admins
         self.clusters = dict(clusters or {})
+        self.cookie = cookie
         self.marker: Optional[Marker] = None
         self._read: dict[str, Manifest] = {}
-        http = not layout.routes or any(not route.startswith(("tls/", "tcp/")) for route in layout.routes)
-        lacks = (frozenset() if http else ONLY_HTTP) | (frozenset() if admins else {Capability.MEASURE})
+        self._http = not layout.routes or any(not route.startswith(("tls/", "tcp/")) for route in layout.routes)
+        lacks = (frozenset() if self._http else ONLY_HTTP) | (frozenset() if admins else {Capability.MEASURE})
         self.capabilities = IstioRouter.capabilities - lacks
         self.resolution = layout.total
         self.objects = tuple(f"virtualservice/{name}" for name in names)
@@ -108,6 +123,7 @@ class IstioRouter:
         return cls(
             kube or Kube.from_options(options), names, layout, rule=(rule.get("name") or options["host"]) if options.get("host") else "",
             labels=labels, admins=admins, clusters=check_clusters(options.get("clusters") or {}, SLOTS, "istio.clusters"),
+            cookie=Cookie.from_option(options.get("affinity"), "istio"),
         )  # fmt: skip
 
     def read(self) -> Routes:
@@ -128,8 +144,13 @@ class IstioRouter:
                 raise Unavailable(why, where=f"VirtualService {self.kube.namespace}/{self.names[0]}", do="It gets requests when its Pods are ready.")
         if self.rule and self.labels:
             changed(self.kube, DESTINATIONRULES, self.rule, self._with_subsets)
+        if _shared(want):
+            self._hold(want)
         for name in self.names:
             changed(self.kube, VIRTUALSERVICES, name, edit, known=live[name], marker=self.marker)
+        if not _shared(want):  # a way back waits for nobody's cookie
+            with contextlib.suppress(ConfigError, Conflict, Unavailable):
+                self._hold(want)
 
     def rehearse(self, want: Routes) -> None:
         """The server's own words, those of Istio's webhook among them."""
@@ -138,6 +159,11 @@ class IstioRouter:
             wanted = self._with_subsets(manifest)
             if wanted != manifest:
                 rehearsed(self.kube, DESTINATIONRULES, manifest, wanted)
+        for holder in self._holders(want):
+            if not holder.manifest:
+                self.kube.create(DESTINATIONRULES, holder.wanted, dry_run=True)
+            elif holder.wanted != holder.manifest:
+                rehearsed(self.kube, DESTINATIONRULES, holder.manifest, holder.wanted)
         for name in self.names:
             manifest = found(self.kube, VIRTUALSERVICES, name)
             rehearsed(self.kube, VIRTUALSERVICES, manifest, self._edited(manifest, want))
@@ -150,12 +176,14 @@ class IstioRouter:
         """Applied when every VirtualService is as wanted, and in force as far as that can be seen; and somebody answers."""
         live = {name: found(self.kube, VIRTUALSERVICES, name) for name in self.names}
         why, by = self._unlike(want, live)
+        why = why or (self._loose(want) if _shared(want) else "")
         standing = not why
         why = why or self._lagging(want, live)
         count = Count()
-        if self.admins and Capability.MEASURE in self.capabilities:
+        if self.admins:
             try:
-                count = counted(self.admins, self._clusters(live[self.names[0]]))
+                first = live[self.names[0]]
+                count = (istio_streams.counted if istio_streams.are_meant(first, self.layout) else counted)(self.admins, self._clusters(first))
             except ConfigError as error:  # a cluster that is not there yet
                 why = why or str(error)
         if want.mirror is not None:  # copies are counted like requests: such counters say nothing of shares
@@ -171,7 +199,9 @@ class IstioRouter:
         rights = ROUTER["istio"]
         if self.rule:
             rights = (*rights, (str(DESTINATIONRULES), "get"), ("pods", "list"))
-        return (*rights, (str(DESTINATIONRULES), "patch")) if self.labels else rights
+        if self.cookie and not self.rule:
+            rights = (*rights, *HOLDING)
+        return (*rights, (str(DESTINATIONRULES), "patch")) if self.labels or (self.cookie and self.rule) else rights
 
     def mark(self, marker: Marker) -> None:
         self.marker = marker
@@ -191,6 +221,20 @@ class IstioRouter:
         what = f"{' and '.join(map(str, self.layout.slots.values()))} lead to the same Pods ({', '.join(shared[:3])})"
         return [f"{what}: a share of one is no share of a version. Give each a selector, or labels, of its own"]
 
+    def sessions(self) -> list[str]:
+        """What holds them, or shall. Raises ConfigError where that cannot be, Unsupported where no rule reads requests."""
+        if self.cookie is None:
+            return []
+        if Capability.COOKIE not in self.capabilities:
+            raise Unsupported("rules of tls and tcp see no cookie", where="istio.affinity", do="Leave it out.")
+        lines = []
+        for holder in self._holders():
+            now = destination_rule.balancing(holder.manifest) if holder.manifest else "not there yet"
+            then = f", instead of {now}" if now and holder.manifest and holder.wanted != holder.manifest else ""
+            made = "is made" if not holder.manifest else "is changed" if holder.wanted != holder.manifest else "stands already"
+            lines.append(f"DestinationRule {holder.name}, which holds sessions by the cookie {self.cookie.name}, {made}{then}; it stays after the release")
+        return [*lines, "a session keeps its Pod of each version; which version answers is drawn for each request, as the weights say"]
+
     def _edited(self, manifest: Manifest, routes: Routes) -> dict[str, Any]:
         if any(routes.members.values()):
             raise Unsupported("a VirtualService has no weights of single servers", where=virtual_service.where(manifest))
@@ -201,6 +245,81 @@ class IstioRouter:
 
     def _with_subsets(self, manifest: Manifest) -> dict[str, Any]:
         return destination_rule.edit(manifest, self.layout.slots[STABLE].host, self.labels)
+
+    def _holders(self, want: Optional[Routes] = None) -> list[_Holder]:
+        """The DestinationRules that hold sessions, as they are and as they shall be, with ``want`` or as the traffic is now. Raises ConfigError."""
+        if self.cookie is None:
+            return []
+        there = self._rules()
+        lead = self._lead(there, want)
+
+        def edited(manifest: Manifest, slots: Iterable[str]) -> Manifest:
+            for slot in slots:
+                to = self.layout.slots[slot]
+                manifest = destination_rule.held(manifest, to.host, to.subset, self._asked, speaks=slot == lead, port=self.layout.port or 0)
+            return manifest
+
+        if self.rule:
+            manifest = there[STABLE]
+            return [_Holder(self.rule, manifest, edited(self._with_subsets(manifest), SLOTS), lambda live: edited(self._with_subsets(live), SLOTS))]
+        made = []
+        for slot, manifest in there.items():
+            host = self.layout.slots[slot].host
+            name = manifest["metadata"]["name"] if manifest else virtual_service.service_of(host, self.kube.namespace)[0]
+            wanted = edited(manifest, [slot]) if manifest else destination_rule.binding(name, host, self.cookie, speaks=slot == lead)
+            made.append(_Holder(name, manifest, wanted, partial(edited, slots=[slot])))
+        return made
+
+    @property
+    def _asked(self) -> Cookie:
+        assert self.cookie is not None  # nobody asks without
+        return self.cookie
+
+    def _rules(self) -> dict[str, Manifest]:
+        """Slot to its DestinationRule, empty where there is none. Raises ConfigError for two of one Service."""
+        if self.rule:
+            return dict.fromkeys(SLOTS, found(self.kube, DESTINATIONRULES, self.rule))
+        home, result = self.kube.namespace, {}
+        there = self.kube.list(DESTINATIONRULES)
+        for slot, to in self.layout.slots.items():
+            service = virtual_service.service_of(to.host, home)
+            own = [each for each in there if virtual_service.service_of(str(each["spec"].get("host", "")), home) == service]
+            if len(own) > 1:
+                names = ", ".join(sorted(each["metadata"]["name"] for each in own))
+                raise ConfigError(f"{to.host} has {len(own)} DestinationRules: {names}", where="istio.affinity", do="Make one of them.")
+            result[slot] = own[0] if own else {}
+        return result
+
+    def _lead(self, there: Mapping[str, Manifest], want: Optional[Routes]) -> str:
+        """The slot whose destination names the cookie: the one with all requests; while they are split, the one that had them."""
+        now = want or virtual_service.read(found(self.kube, VIRTUALSERVICES, self.names[0]), self.layout)
+        full = next((slot for slot in SLOTS if now.weight(slot) == FULL), "")
+        if full:
+            return full
+        speaking = [slot for slot in SLOTS if there[slot] and destination_rule.speaking(there[slot], self.layout.slots[slot].subset, self._asked)]
+        if len(speaking) == 1:
+            return speaking[0]
+        before = virtual_service.read(found(self.kube, VIRTUALSERVICES, self.names[0]), self.layout)
+        return max(SLOTS, key=before.weight)
+
+    def _hold(self, want: Routes) -> None:
+        """Have sessions held. Those DestinationRules that are not there are made."""
+        for holder in self._holders(want):
+            if holder.manifest:
+                changed(self.kube, DESTINATIONRULES, holder.name, holder.edit, known=holder.manifest)
+            else:
+                self.kube.create(DESTINATIONRULES, holder.wanted)
+
+    def _loose(self, want: Routes) -> str:
+        """Which sessions are not held though they shall be; empty when all are, as far as that is written."""
+        try:
+            holder = next((each for each in self._holders(want) if each.wanted != each.manifest), None)
+        except ConfigError as error:
+            return str(error)
+        if holder is None:
+            return ""
+        by = changed_by(holder.manifest, "spec") if holder.manifest else ""
+        return f"DestinationRule {holder.name} does not hold sessions by the cookie {self._asked.name}{by}"
 
     def _subsets(self) -> dict[str, Labels]:
         """Slot to the labels of its subset. Raises ConfigError for one that is not there and cannot be made."""
@@ -239,9 +358,13 @@ class IstioRouter:
 
     def _lagging(self, want: Routes, live: Mapping[str, Manifest]) -> str:
         """What does not follow what is written; empty when everything does."""
-        if self.admins and Capability.MEASURE in self.capabilities:
+        if self.admins:
             for manifest in live.values():
-                why = istio_envoys.missing(manifest, self.layout, self.admins, self._clusters(manifest))
+                why = istio_envoys.missing(manifest, self.layout, self.admins, self._clusters(manifest)) if self._http else ""
+                why = why or istio_streams.missing(manifest, self.layout, self.admins, self.clusters)
+                if why:
+                    return why
+                why = istio_envoys.loose(manifest, self.admins, self._clusters(manifest), self.cookie) if self.cookie and _shared(want) else ""
                 if why:
                     return why
         return self._silent([slot for slot in SLOTS if want.weight(slot) or _led_to(slot, want)])
@@ -263,6 +386,11 @@ def _slots(options: Mapping[str, Any]) -> dict[str, Destination]:
     if made[STABLE] == made[CANARY]:
         raise ConfigError("stable and canary are the same destination", where="istio", do="Give each slot a Service, or a subset, of its own.")
     return made
+
+
+def _shared(want: Routes) -> bool:
+    """Whether both slots get requests."""
+    return FULL not in want.weights.values()
 
 
 def _led_to(slot: str, routes: Routes) -> bool:

@@ -22,7 +22,7 @@ from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes, Track
 from ...core.options import Option, Options
 from ...core.plan import TRAFFIC, Plan, describe, routes_at
-from ...core.ports import Assigning, Rehearsing, Remembering, StateStore, TrafficRouter, Wary
+from ...core.ports import Assigning, Holding, Rehearsing, Remembering, StateStore, TrafficRouter, Wary
 from ...core.record import Record
 from ...core.strategies.compile import IN_PLACE, compile_plan
 from ...core.units import show_percent
@@ -106,6 +106,7 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         if not (record is not None and record.running):
             asked += trial_plan.notes(release, plan, context.clock)
         _assignable(plan, router)
+        asked += router.sessions() if isinstance(router, Holding) else []
         _rehearsed(plan, router)
     release["plan"] = encode(plan)
     release["highest_fence"] = router.highest_fence() if isinstance(router, Marking) else 0

@@ -17,7 +17,7 @@ from ...core.fleet import Fleet
 from ...core.model import Capability, Member, Routes, Settlement
 from ...core.options import Option, Options
 from ...core.plan import Kind
-from ...core.ports import Assigning, Cutting, Heedful, TrafficRouter, Wary
+from ...core.ports import Assigning, Cutting, Heedful, Holding, Parting, TrafficRouter, Wary
 from ...core.settle import drained, settle
 from ...core.units import duration, percent, show_duration, show_percent
 from .. import build
@@ -31,11 +31,14 @@ ROUTER: Options = {
     "tracks": Option("dict", "Servers per track, for routers that weigh single servers.", open=True),
 }
 
+PORT = ("describe", "warnings", "sessions", "unassignable", "read", "write", "observe", "cut", "let_go", "release")
+"""What the action half asks of a router on another host."""
+
 OPTIONS: Options = {
     **RELEASE_OPTION,
     **ROUTER,
     "port": Option("dict", "One call of the router's port, as the action half makes it on a load balancer's own host.", options={
-        "method": Option("str", "Which.", required=True, choices=("describe", "warnings", "unassignable", "read", "write", "observe", "cut", "release")),
+        "method": Option("str", "Which.", required=True, choices=PORT),
         "routes": Option("dict", "The routes it is about.", open=True),
         "servers": Option("list", "The servers it is about.", elements="str"),
     }),
@@ -90,6 +93,8 @@ def _port(router: TrafficRouter, call: Mapping[str, Any], context: Context) -> d
         return {"changed": False, "answer": {**told, "routes": _if_it_answers(lambda: encode(router.read()))}}
     if call["method"] == "warnings":
         return {"changed": False, "answer": router.warnings() if isinstance(router, Wary) else []}
+    if call["method"] == "sessions":
+        return {"changed": False, "answer": router.sessions() if isinstance(router, Holding) else []}
     if call["method"] == "unassignable" and routes is not None:
         return {"changed": False, "answer": router.unassignable(routes) if isinstance(router, Assigning) else ""}
     if call["method"] == "read":
@@ -100,6 +105,10 @@ def _port(router: TrafficRouter, call: Mapping[str, Any], context: Context) -> d
         return {"changed": True, "answer": None}
     if call["method"] == "cut" and isinstance(router, Cutting):
         return {"changed": True, "answer": router.cut(call.get("servers") or ())}
+    if call["method"] == "let_go":
+        if isinstance(router, Parting):
+            router.let_go(call.get("servers") or ())
+        return {"changed": True, "answer": None}
     if routes is None:
         router.release()
         return {"changed": True, "answer": None}
@@ -183,6 +192,8 @@ def _carry_out(current: Run, context: Context) -> dict[str, Any]:
 def _drain_for_release(router: TrafficRouter, want: Routes, limits: Limits, current: Run, context: Context) -> None:
     """Drain the step's hosts; what outlives the wait is cut where the router can, and counted either way: it is no failed request."""
     hosts, begun = current.doing.hosts, context.clock.now()
+    if current.record.back and isinstance(router, Parting):
+        router.let_go(hosts)  # whoever met the new version goes back now, whatever the cookie says
     left, cut = _drain(router, want, hosts, limits, context, current), 0
     outcome = "nothing in flight"
     if left:
@@ -222,10 +233,12 @@ def _receivers_up(router: TrafficRouter, now: Routes, want: Routes, limits: Limi
         return
     # Before the write, a server in maintenance is only waiting for that write; after it, it must be up.
     unfit = ("down",) if only is None else ("down", "maint", "unknown")
+    # A track at 0 % may rest in maintenance, so that no cookie leads to it: its first share brings it up.
+    resting = {member.name for track, members in want.members.items() if not want.weight(track) for member in members}
     deadline = context.clock.now() + limits.propagation
     while True:
         view = router.observe(want).members
-        down = sorted(name for name in names if name in view and view[name].state in unfit)
+        down = sorted(name for name in names if name in view and view[name].state in unfit and not (view[name].state == "maint" and name in resting))
         if not down:
             return
         if context.clock.now() >= deadline:

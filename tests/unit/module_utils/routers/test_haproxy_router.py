@@ -8,10 +8,12 @@ from fractions import Fraction
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.haproxy import HaproxyClient
+from ansible_collections.progressive.delivery.plugins.module_utils.core.affinity import Cookie
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.fleet import Fleet
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Condition, MatchRoute, Member, Mirror, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
+from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Holding
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.haproxy import HaproxyMapRouter, HaproxyRouter
 
 TRACKS = {"stable": ("web1",), "canary": ("web2",)}
@@ -28,11 +30,14 @@ def made(tracks=None, **options):
 
 
 class FakeClient(HaproxyClient):
-    """HAProxy's servers as a dictionary of [operation, admin, weight]. ``fault`` sees each set command and may return an error."""
+    """HAProxy's servers as a dictionary of [operation, admin, weight]. ``fault`` sees each set command and may return an error.
+    ``cookies``: by server, and by BACKEND the name; ``tables``: what `show table` says."""
 
     def __init__(self, fault=lambda _command: None):
         super().__init__("/run/haproxy.sock")
         self.found = {"web1": [2, 0, 100], "web2": [2, 0, 100]}
+        self.cookies: dict[str, str] = {}
+        self.tables = ""
         self.sent: list[str] = []
         self._fault = fault
 
@@ -43,6 +48,10 @@ class FakeClient(HaproxyClient):
         if command.startswith("show servers state"):
             rows = [f"{name} {operation} {admin} {weight} 100" for name, (operation, admin, weight) in self.found.items()]
             return "\n".join(["1", "# srv_name srv_op_state srv_admin_state srv_uweight srv_iweight", *rows])
+        if command == "show table":
+            return self.tables
+        if command.startswith("show stat"):
+            return "\n".join(["# pxname,svname,cookie,", *(f"shop,{name},{self.cookies.get(name, '')}," for name in (*self.found, "BACKEND"))])
         self.sent.append(command)
         fault = self._fault(command)
         if fault is None:
@@ -98,6 +107,87 @@ def test_the_receiver_is_raised_before_the_giver_is_lowered():
     client.sent.clear()
     router.write(split(100))
     assert client.sent == ["set weight shop/web2 100", "set weight shop/web1 0"]
+
+
+STICKY = {"BACKEND": "SRV", "web1": "web1", "web2": "web2"}
+EVERYBODY = {"stable": (Member("web1"),), "canary": (Member("web2"),)}
+
+
+def asked(**cookie):
+    return Cookie.from_option({"cookie": {"name": "SRV", "ttl": "1h", **cookie}}, "haproxy")
+
+
+@pytest.mark.parametrize(("cookies", "tables"), [(STICKY, ""), ({}, "# table: shop, type: ip, used:3"), ({"web2": "w2"}, "# table: shops, type: ip")])
+@pytest.mark.parametrize("members", [{}, EVERYBODY], ids=["", "members"])
+def test_servers_that_a_cookie_leads_to_go_to_maintenance_with_their_track(cookies, tables, members):
+    client = FakeClient()
+    client.cookies, client.tables = cookies, tables
+    router = HaproxyRouter(client, "shop", TRACKS)
+    router.write(split(20, members=members))
+    assert [name for name, (_operation, admin, _weight) in client.found.items() if admin] == []
+    router.write(split(0, members=members))
+    assert client.found == {"web1": [2, 0, 100], "web2": [2, 1, 0]}
+    assert router.read() == split(0, members=EVERYBODY), "it is out of the way, not out of the track"
+    client.sent.clear()
+    router.write(split(0, members=members))
+    assert client.sent == []
+    router.write(split(20, members=members))
+    assert client.found["web2"][1] == 0 and router.read().weight("canary") == 20
+
+
+def test_without_a_cookie_nothing_goes_to_maintenance():
+    client = FakeClient()
+    HaproxyRouter(client, "shop", TRACKS).write(split(0))
+    assert client.found["web2"] == [2, 0, 0]
+
+
+def test_a_server_in_maintenance_that_somebody_put_there_stays_out():
+    client = FakeClient()
+    client.cookies = STICKY
+    client.found["web2"][1] = 1
+    router = HaproxyRouter(client, "shop", TRACKS)
+    assert router.read().members["canary"] == (Member("web2", Fraction(0)),)
+    with pytest.raises(ConfigError, match="canary shall have 20 % and all its servers are out of rotation"):
+        router.write(split(20))
+
+
+def test_drained_servers_are_let_go_where_something_leads_to_them():
+    client = FakeClient()
+    client.cookies = {"BACKEND": "SRV", "web2": "w2"}
+    router = HaproxyRouter(client, "shop", {"stable": ("one",), "canary": ("two",)}, {"one": "web1", "two": "web2"})
+    router.let_go(["one", "two"])
+    assert client.sent == ["set server shop/web2 state maint"]
+
+
+@pytest.mark.parametrize(("cookies", "cookie", "said"), [
+    ({}, {}, r"it holds no sessions by a cookie.*cookie SRV insert indirect nocache maxlife 3600s. And at the end of each server line"),
+    ({}, {"ttl": "0s"}, r"insert indirect nocache\. And"),
+    ({**STICKY, "BACKEND": "JSESSIONID"}, {}, "holds sessions by the cookie JSESSIONID, not SRV"),
+    ({**STICKY, "web2": ""}, {}, "web2 has no value for the cookie SRV.*cookie web2"),
+    (STICKY, {"path": "/shop"}, "HAProxy sets its cookies for the path /"),
+])
+def test_lines_that_lack_are_named(cookies, cookie, said):
+    client = FakeClient()
+    client.cookies = cookies
+    with pytest.raises(ConfigError, match=said):
+        HaproxyRouter(client, "shop", TRACKS, cookie=asked(**cookie)).sessions()
+    assert client.sent == []
+
+
+def test_what_holds_sessions_is_told_before_anything_changes():
+    client = FakeClient()
+    router = HaproxyRouter(client, "shop", TRACKS)
+    assert router.sessions() == []
+    client.cookies = STICKY
+    assert "backend shop holds sessions by the cookie SRV" in router.sessions()[0]
+    line, interplay = HaproxyRouter(client, "shop", TRACKS, cookie=asked(path="/")).sessions()
+    assert "maxlife 3600s" in line and "at 0 % the servers of a version go to maintenance" in interplay
+    switch = HaproxyMapRouter(client, COLOURS["path"], "shop", COLOURS["backends"], TRACKS, cookie=asked())
+    assert len(switch.sessions()) == 3 and "backend green" in switch.sessions()[1]
+    both = Fleet({"a": router, "b": router})
+    assert isinstance(router, Holding) and both.sessions() == router.sessions()
+    both.let_go(["web2"])
+    assert client.sent == ["set server shop/web2 state maint"] * 2
 
 
 def test_a_refusal_on_the_way_puts_everything_back():
