@@ -71,7 +71,7 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         return _decode(next(arg for arg in args if arg is not type(None)), value, where)
     try:
         if dataclasses.is_dataclass(kind):
-            hints = _hints(kind)
+            hints = _hints(typing.cast(Any, kind))
             unknown = set(value) - set(hints)
             if unknown:
                 raise ConfigError(f"unknown field {sorted(unknown)[0]!r}", where=where)
