@@ -58,13 +58,15 @@ class Answers:
 class Readiness:
     """What the workload itself says: a replica that cannot live is an illness at once, one that was ready and is not any more after two looks.
 
-    Replicas that an autoscaler adds or takes away are neither. ``rollout_health.max_failed`` may be away.
+    Replicas that an autoscaler adds or takes away are neither. ``rollout_health.max_failed`` may be away, but not all: who is watched serves, so that
+    one is expected from the first look on.
     """
 
     def __init__(self, workload: ManagedWorkload, track: str, called: str, spec: Mapping[str, Any]) -> None:
         self._workload, self._track, self._called = workload, track, called
         self._health = parsed(spec["health"], "rollout_health") if spec.get("health") else None
-        self._most, self._missed = 0, 0
+        self._most: Optional[int] = None
+        self._missed = 0
 
     def unhealthy(self) -> Optional[str]:
         try:
@@ -73,8 +75,8 @@ class Readiness:
             return None
         if look.failed:
             return f"{self._called} is not well any more: {look.why}"
-        self._most = max(self._most, look.ready)
+        self._most = max(min(1, look.wanted) if self._most is None else self._most, look.ready)
         expected = min(self._most, look.wanted)
-        away = expected - look.ready
-        self._missed = self._missed + 1 if away > (allowed(self._health, expected) if self._health else 0) else 0
+        bearable = min(allowed(self._health, expected), expected - 1) if self._health else 0
+        self._missed = self._missed + 1 if expected - look.ready > max(0, bearable) else 0
         return f"{self._called} is not well any more: {look.ready} of {expected} replicas are ready; {look.why}" if self._missed > 1 else None

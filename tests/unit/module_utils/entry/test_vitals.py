@@ -66,7 +66,10 @@ class Told:
     ([(6, 6), (5, 3), (3, 3), (3, 3)], False),
     ([(6, 6), (3, 4), (3, 4)], True),
     ([(3, 3), None, (2, 3), None, (3, 3)], False),
-], ids=["a hiccup", "an illness", "an autoscaler adds", "an autoscaler takes away", "and one of the rest is ill", "nobody can be seen"])
+    ([(0, 3), (0, 3)], True),
+    ([(0, 0), (0, 3), (0, 3), (1, 3), (3, 3)], False),
+], ids=["a hiccup", "an illness", "an autoscaler adds", "an autoscaler takes away", "and one of the rest is ill", "nobody can be seen",
+        "nobody from the first look on", "an autoscaler begins with nobody"])  # fmt: skip
 def test_replicas_that_were_ready_and_are_not_any_more(looks: list[Any], ill: bool) -> None:
     readiness = Readiness(Told(looks), "canary", "shop-canary", {})  # type: ignore[arg-type]
     said = [readiness.unhealthy() for _look in looks]
@@ -78,3 +81,12 @@ def test_as_many_may_be_away_as_the_health_check_allows() -> None:
     health = {"http": {"url": "http://${address}/health"}, "max_failed": "1"}
     readiness = Readiness(Told([(4, 4), (3, 4), (3, 4), (2, 4), (2, 4)]), "canary", "shop-canary", {"health": health})  # type: ignore[arg-type]
     assert [bool(readiness.unhealthy()) for _look in range(5)] == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize("most", ["1", "2", "100%"])
+@pytest.mark.parametrize("looks", [[(2, 2), (0, 2), (0, 2)], [(0, 2), (0, 2)], [(0, 1), (0, 1)]])
+def test_all_may_never_be_away(looks: list[Any], most: str) -> None:
+    health = {"http": {"url": "http://${address}/health"}, "max_failed": most}
+    readiness = Readiness(Told(looks), "canary", "shop-canary", {"health": health})  # type: ignore[arg-type]
+    said = [readiness.unhealthy() for _look in list(looks)]
+    assert said[:-1] == [None] * (len(said) - 1) and "not well any more" in (said[-1] or "")
