@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.progressive.delivery.examples.demo import load as demo
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, PODS
 from ansible_collections.progressive.delivery.tests.bench import plays
 from ansible_collections.progressive.delivery.tests.bench.guide_chapters import CHAPTERS, Chapter, Start
 from ansible_collections.progressive.delivery.tests.cluster import cluster as fixtures
@@ -33,11 +35,10 @@ from ansible_collections.progressive.delivery.tests.kubernetes.istio_rig import 
 
 N = int(os.environ.get("N", "3"))
 WAYS = {"guide": "the guide's shell", "ours": "**this collection**"}
-RATE = 150
+RATE = 100
 """Requests a second through a gateway."""
 AFTER = 3.0
 """Seconds that users are still looked at when all is over: what they see then is what is left behind."""
-PASSED = {0}
 
 
 @dataclass
@@ -92,11 +93,11 @@ def shares(found: list[dict[str, Any]]) -> str:
     return ", ".join(f"{name} {100 * count / total:.0f} %" for name, count in sorted(seen.items()) if name and count)
 
 
-def at_rest(space: Namespace) -> bool:
+def at_rest(kube: Kube) -> bool:
     """Whether nothing of what was written is still to be done."""
-    if any(pod["metadata"].get("deletionTimestamp") for pod in space.list("pods")):
+    if any(pod["metadata"].get("deletionTimestamp") for pod in kube.list(PODS)):
         return False
-    for found in space.list("deployments"):
+    for found in kube.list(DEPLOYMENTS):
         status, spec = found.get("status") or {}, found["spec"]
         if status.get("observedGeneration") != found["metadata"]["generation"]:
             return False
@@ -120,6 +121,7 @@ class Case:
 
     def __init__(self, chapter: Chapter, space: Namespace, log: Path, way: str, case: str) -> None:
         self.chapter, self.space, self.log, self.way, self.case = chapter, space, log, way, case
+        self.kube = Kube.from_options({"kubeconfig": str(space.cluster.kubeconfig), "namespace": space.name})
         self.codes: list[int] = []
         self.waited = 0.0
 
@@ -137,7 +139,7 @@ class Case:
         """KILL to the run in the middle; (what users met then, seconds of what was started again)."""
         for number, start in enumerate(starts):
             running = start.begin()
-            while running.process.poll() is None and not self.chapter.in_the_middle(self.space, self.log, version, began):
+            while running.process.poll() is None and not self.chapter.in_the_middle(self.kube, self.log, version, began):
                 time.sleep(0.1)
             if running.process.poll() is None:
                 running.kill()
@@ -156,7 +158,7 @@ class Case:
         chapter = self.chapter
         if self.case == "again":
             assert self.all(chapter.starts(self.space, self.way, "2")), f"the first release of {chapter.name}: {self.codes}"
-            assert patiently(lambda: at_rest(self.space), 60)
+            assert patiently(lambda: at_rest(self.kube), 60)
             self.codes, self.waited = [], 0.0
         version = "2" if self.case in ("good", "kill") else chapter.bad
         starts = chapter.starts(self.space, self.way, version)
@@ -166,7 +168,7 @@ class Case:
         else:
             self.all(starts)
         ended = time.time()
-        patiently(lambda: at_rest(self.space), 25 if self.case in ("good", "kill") else 8)
+        patiently(lambda: at_rest(self.kube), 60 if self.case in ("good", "kill") else 10)
         time.sleep(AFTER)
         found = entries(self.log, began)
         lost = [entry for entry in found if is_lost(entry) and entry.get("v") != "bad"]

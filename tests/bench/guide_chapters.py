@@ -14,16 +14,18 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, ClassVar
+from typing import Any, ClassVar
 
 import yaml
 
 from ansible_collections.progressive.delivery.examples.demo import load as demo
 from ansible_collections.progressive.delivery.examples.demo.proxy import free_ports
-from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import VIRTUALSERVICES
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import PODS, VIRTUALSERVICES
 from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, fetch, service, wait_until
 from ansible_collections.progressive.delivery.tests.cluster.scraper import Scraper
 from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import GATEWAY
@@ -93,7 +95,7 @@ class Chapter:
         """Manifests that the shell applies, each a list of objects."""
         return {}
 
-    def in_the_middle(self, space: Namespace, log: Path, version: str, began: float) -> bool:
+    def in_the_middle(self, kube: Kube, log: Path, version: str, began: float) -> bool:
         """Whether users have met the new version: the moment in which the run is killed."""
         met = [entry for entry in demo.entries(log) if entry.get("v") == version and float(str(entry["t"])) >= began]
         return len(met) >= 3
@@ -161,9 +163,9 @@ class BlueGreen(Chapter):
         command = {"argv": [sys.executable, "-m", "pytest", "tests/integration/"], "chdir": str(folder)}
         (folder / "preview-tests.yml").write_text(yaml.safe_dump([{"name": "The user's tests", "ansible.builtin.command": command, "changed_when": False}]))
 
-    def in_the_middle(self, space: Namespace, log: Path, version: str, began: float) -> bool:
+    def in_the_middle(self, kube: Kube, log: Path, version: str, began: float) -> bool:
         """Whether a Pod of the new version is there: the switch itself is one write, with no middle."""
-        return any(pod["spec"]["containers"][0]["image"].endswith(f":{version}") for pod in space.list("pods"))
+        return any(pod["spec"]["containers"][0]["image"].endswith(f":{version}") for pod in kube.list(PODS))
 
 
 class InPlace(Chapter):
@@ -203,7 +205,7 @@ class ZeroDowntime(InPlace):
 
     def manifest(self) -> str:
         """The example's, its times as those of the guide's."""
-        text = (EXAMPLES / "zero-downtime-deployment.yaml").read_text(encoding="utf-8").replace("shop", "myapp").replace("seconds: 15", "seconds: 3")
+        text = (EXAMPLES / "zero-downtime-deployment.yaml").read_text(encoding="utf-8").replace("shop", "myapp").replace("wait=15s", "wait=6s")
         return text.replace("periodSeconds: 10", "periodSeconds: 2").replace("periodSeconds: 5", "periodSeconds: 1")
 
     def helpers(self, folder: Path) -> None:

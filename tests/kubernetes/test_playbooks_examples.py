@@ -118,7 +118,7 @@ def test_a_canary_by_replicas_keeps_its_capacity_all_the_time(namespace: Namespa
 def test_zero_downtime_from_nothing_but_a_manifest(namespace: Namespace) -> None:
     site = example(namespace, "zero-downtime")
     manifest = site.folder / "zero-downtime-deployment.yaml"
-    manifest.write_text(manifest.read_text(encoding="utf-8").replace("seconds: 15", "seconds: 1"), encoding="utf-8")
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("wait=15s", "wait=3s"), encoding="utf-8")
     done = site.run("rolling", "1")
     assert done.outcome == "invalid" and "there is no Deployment shop" in done.message(), done.text
     site.release["rollout_workload"]["deployment"]["create_missing"] = True
