@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import pathlib
+import re
 import signal
 import socket
 import threading
@@ -18,7 +20,7 @@ from fractions import Fraction
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients import exposition
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import NoData, Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, NoData, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Member, Mirror, Routes, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import TRAFFIC, Kind, Plan, Step, apply, routes_at
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
@@ -159,6 +161,53 @@ def test_copies_are_mirrored_and_counted_apart(plane: Plane) -> None:
     until(lambda: plane.admin.counters([mirror])[mirror].requests == 50, lambda: plane.admin.counters([mirror])[mirror])
     after = router.observe(want(0))
     assert after.requests["canary"] == before.requests["canary"] and after.requests["stable"] == before.requests["stable"] + 51
+
+
+def test_a_session_keeps_its_server_of_each_version_and_nobody_stays_with_the_canary(plane: Plane) -> None:
+    affinity = {"cookie": {"name": "shop-session", "path": "/", "ttl": "1h"}}
+    holding = plane.router(affinity=affinity)
+    with pytest.raises(ConfigError, match='cluster shop-(stable|canary) balances by ROUND_ROBIN.*"lb_policy": "RING_HASH"'):
+        holding.sessions()  # type: ignore[attr-defined]
+    plane.stop()
+    bootstrap = plane.proxy.folder / "bootstrap.json"
+    given = json.loads(bootstrap.read_text())
+    for cluster in given["static_resources"]["clusters"]:
+        cluster["lb_policy"] = "RING_HASH"
+    bootstrap.write_text(json.dumps(given))
+    plane.proxy.start()
+    assert holding.sessions()[0].endswith("holds sessions by the cookie shop-session from the first weight on, and stays so")  # type: ignore[attr-defined]
+    plane.put(holding, want(0))
+    [first] = _cookies(plane.port)
+    assert re.fullmatch(r'shop-session="[0-9a-f]+"; Max-Age=3600; Path=/; HttpOnly', first)
+    users = [f"Cookie: shop-session=user-{number}\r\n" for number in range(24)]
+
+    def met(user: str) -> dict[str, set[str]]:
+        servers = {hit.server for hit in plane.farm.get(plane.port, 8, user)}
+        return {track: servers & set(names) for track, names in TRACKS.items()}
+
+    home = [met(user) for user in users]
+    assert {len(each["stable"]) for each in home} == {1} and len({next(iter(each["stable"])) for each in home}) == 2
+    canary: dict[str, set[str]] = {user: set() for user in users}
+    for share in (20, 60, 40):
+        plane.put(holding, want(share))
+        for user, before in zip(users, home):
+            now = met(user)
+            assert now["stable"] <= before["stable"], "no weight moves it to another server of a version"
+            canary[user] |= now["canary"]
+    assert {len(seen) for seen in canary.values()} <= {0, 1} and any(canary.values())
+    plane.put(holding, want(0))
+    assert [met(user) for user in users] == home, "and the way back is the way home, whatever the cookie says"
+    assert holding.sessions()[0].endswith("already")  # type: ignore[attr-defined]
+
+
+def _cookies(port: int) -> list[str]:
+    """What one request without any is told to keep."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().headers.get_all("set-cookie") or []
+    finally:
+        connection.close()
 
 
 def test_what_others_wrote_survives(plane: Plane) -> None:

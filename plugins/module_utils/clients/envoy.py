@@ -142,6 +142,12 @@ class EnvoyAdmin:
         return [RouteState(str(config.get("version_info", "")), config.get("route_config", {})) for config in configs]
 
     @_whole
+    def listeners(self) -> list[Mapping[str, Any]]:
+        """Every listener that was taken from discovery and is in force."""
+        states = [config.get("active_state") or {} for config in self._dump(resource="dynamic_listeners")]
+        return [state["listener"] for state in states if state.get("listener")]
+
+    @_whole
     def refused(self, name: str) -> int:
         """How many updates of the route configuration ``name`` this Envoy has refused since it started."""
         stats = self._stats(rf"\.rds\.{re.escape(_stat(name))}\.update_rejected$")
@@ -164,6 +170,21 @@ class EnvoyAdmin:
         return found
 
     @_whole
+    def balancing(self, names: Iterable[str]) -> dict[str, str]:
+        """How each of these clusters chooses its servers, such as ROUND_ROBIN or RING_HASH. A cluster that is not there is left out."""
+        wanted, found = set(names), {}
+        for resource in ("static_clusters", "dynamic_active_clusters"):
+            for config in self._dump(resource=resource):
+                cluster = config.get("cluster", {})
+                if cluster.get("name") in wanted:
+                    policies = cluster.get("load_balancing_policy", {}).get("policies", [])
+                    name = (
+                        str(policies[0]["typed_extension_config"]["name"]).rpartition(".")[2].upper() if policies else cluster.get("lb_policy", "ROUND_ROBIN")
+                    )
+                    found[str(cluster["name"])] = str(name)
+        return found
+
+    @_whole
     def counters(self, stat_names: Iterable[str], *, latency: bool = False) -> dict[str, Counters]:
         """Requests and failures by stat name; with ``latency`` also the histogram of answer times."""
         wanted = list(stat_names)
@@ -178,6 +199,20 @@ class EnvoyAdmin:
                 raise Unavailable(f"no statistics of cluster {name!r}", where=f"envoy {self.name}", do="Its stats_config may leave them out.")
             requests, failed = values[f"cluster.{name}.upstream_rq_completed"], values.get(f"cluster.{name}.upstream_rq_5xx", 0)
             result[name] = Counters(requests, failed, histograms.get(name, {}))
+        return result
+
+    @_whole
+    def connections(self, clusters: Mapping[str, ClusterStatus]) -> dict[str, Counters]:
+        """Connections and failed ones of these clusters, for what Envoy passes on without looking inside."""
+        wanted = [status.stat_name for status in clusters.values()]
+        pattern = rf"^cluster\.({'|'.join(re.escape(name) for name in wanted)})\.upstream_cx_(total|connect_fail)$"
+        values = {entry["name"]: _count(entry.get("value", 0)) for entry in self._stats(pattern) if "name" in entry}
+        result = {}
+        for name, status in clusters.items():
+            prefix = f"cluster.{status.stat_name}.upstream_cx_"
+            if f"{prefix}total" not in values:
+                raise Unavailable(f"no statistics of cluster {status.stat_name!r}", where=f"envoy {self.name}", do="Its stats_config may leave them out.")
+            result[name] = Counters(values[f"{prefix}total"], values.get(f"{prefix}connect_fail", 0), {})
         return result
 
     def _histograms(self, names: list[str], pattern: str, stats: list[dict[str, Any]]) -> dict[str, Histogram]:

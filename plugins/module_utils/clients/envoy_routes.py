@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from ..core.affinity import Cookie
 from ..core.codec import decode, encode
 from ..core.errors import ConfigError, Unsupported
-from ..core.model import STABLE, Assignment, Condition, MatchRoute, Mirror, Routes
+from ..core.model import FULL, STABLE, Assignment, Condition, MatchRoute, Mirror, Routes
 from ..core.options import NAME
 from ..core.parts import cookie, divide, no_source, pattern
 from ..core.sticky import split_point
@@ -37,7 +38,8 @@ SAFE_METHODS = "GET|HEAD|OPTIONS"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the rule is and what its clusters mean. ``clusters`` and ``mirrors``: track to cluster name; empty names: the only one."""
+    """Where the rule is and what its clusters mean. ``clusters`` and ``mirrors``: track to cluster name; empty names: the only one. ``cookie``: what
+    holds sessions, where a release says it."""
 
     clusters: Mapping[str, str]
     route_config: str = ""
@@ -45,6 +47,7 @@ class Layout:
     route: str = ""
     mirrors: Mapping[str, str] = field(default_factory=dict)
     mirror_unsafe: bool = False
+    cookie: Cookie | None = None
 
     @property
     def owner(self) -> str:
@@ -78,6 +81,8 @@ def edit(document: Document, want: Routes, layout: Layout) -> Document:
     route = rule.route
     wanted = parts(rule, want, layout)
     _set_weights(route, wanted)
+    if layout.cookie is not None:
+        hold(route, layout.cookie, rule.where, lenient=FULL in want.weights.values())
     ours = [each for match in want.matches for each in match_routes(route, match, layout)]
     if want.assignment is not None:
         ours.extend(assignment_routes(route, want.assignment, layout))
@@ -170,6 +175,34 @@ def parts(rule: Rule, want: Routes, layout: Layout) -> dict[str, int]:
     base = int(_get(_get(_get(rule.route, "route", {}), "weighted_clusters", {}), "total_weight", BASE))
     rest = layout.clusters[STABLE if STABLE in layout.clusters else next(iter(layout.clusters))]
     return divide(current, shares, rest, base, rule.where)
+
+
+def held(document: Document, layout: Layout) -> Document:
+    """``document`` with the cookie and nothing else of a release. Raises ConfigError where something else holds sessions already."""
+    result = copy.deepcopy(document)
+    rule = find(result, layout)
+    if layout.cookie is not None:
+        hold(rule.route, layout.cookie, rule.where)
+    return result
+
+
+def hold(route: Document, cookie: Cookie, where: str, *, lenient: bool = False) -> None:
+    """Have the route hash this cookie, and set it where a request has none. Which cluster a request goes to is chosen before, by weight alone.
+
+    Raises ConfigError where it hashes something else already; ``lenient`` leaves that, since a way back waits for nobody.
+    """
+    action = _get(route, "route", {})
+    field = _spelled(action, "hash_policy")
+    policies = action.get(field, [])
+    others = [each for each in policies if each.get("cookie", {}).get("name") != cookie.name]
+    if others:
+        if lenient:
+            return
+        kind = next((name for name in others[0] if name != "terminal"), "nothing")
+        raise ConfigError(f"sessions are held by {kind} already, not by the cookie {cookie.name}", where=where, do="Take its hash_policy out, or affinity.")
+    wanted = {"name": cookie.name, "ttl": f"{cookie.seconds}s", "path": cookie.path or "/"}
+    if not policies or any(policies[0]["cookie"].get(name) != value for name, value in wanted.items()):
+        action[field] = [{**(policies[0] if policies else {}), "cookie": {**(policies[0]["cookie"] if policies else {}), **wanted}}]
 
 
 def match_routes(rule: Document, match: MatchRoute, layout: Layout) -> list[Document]:

@@ -22,6 +22,7 @@ BY_SERVER = (
     "version go to maintenance, which no cookie outranks"
 )
 BY_BACKEND = "a session keeps its server of each version; which version answers is up to the map, whatever the cookie says"
+"""Of whole backends: the map is asked before any cookie."""
 SHOWN = ("BACKEND", "FRONTEND")
 
 

@@ -17,6 +17,9 @@ from .errors import ConfigError
 from .options import Option
 from .units import duration, shown
 
+DRAWN = "a session keeps its server of each version; which version answers is drawn for each request, as the weights say"
+"""Of routers that choose the version first, and never mind its cookie."""
+
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 _PATH = re.compile(r"/[A-Za-z0-9_.~/%-]{0,200}\Z")
 

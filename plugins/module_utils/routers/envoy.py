@@ -17,6 +17,7 @@ from typing import Any
 from ..clients import envoy_endpoints, envoy_routes
 from ..clients.envoy import ClusterStatus, EnvoyAdmin
 from ..clients.envoy_files import DiscoveryFile, Document, version
+from ..core.affinity import AFFINITY, DRAWN, Cookie
 from ..core.errors import ConfigError, DeliveryError, Unsupported
 from ..core.fleet import Fleet
 from ..core.model import Capability, Member, MemberView, Observation, Routes
@@ -26,6 +27,8 @@ from ..core.units import duration
 
 STICKY_SINCE = (1, 36)
 """The first Envoy whose weighted clusters know use_hash_policy."""
+RINGS = ("RING_HASH", "MAGLEV")
+"""What makes something of a hash."""
 
 
 class EnvoyRouter:
@@ -47,6 +50,7 @@ class EnvoyRouter:
         "clusters": Option("dict", "Track to cluster, such as stable and canary. All of them stand in one rule of the routes.", required=True, open=True),
         "mirror_clusters": Option("dict", "Track to the cluster that takes mirrored copies: the same servers, counted apart.", open=True, default={}),
         "mirror_unsafe": Option("bool", "Mirror requests of every method, not only GET, HEAD and OPTIONS.", default=False),
+        "affinity": AFFINITY,
         "route_config": Option("name", "The route configuration, where the file holds several."),
         "virtual_host": Option("str", "The virtual host, where several have a rule with these clusters."),
         "route": Option("str", "The name of the route, where several hold these clusters."),
@@ -83,6 +87,7 @@ class EnvoyRouter:
         layout = envoy_routes.Layout(
             clusters, options.get("route_config", ""), options.get("virtual_host", ""), options.get("route", ""),
             {str(track): str(name) for track, name in options.get("mirror_clusters", {}).items()}, options.get("mirror_unsafe", False),
+            Cookie.from_option(options.get("affinity"), "envoy"),
         )  # fmt: skip
         addresses = {str(host): _address(str(host), value) for host, value in options.get("addresses", {}).items()}
         for part, names in (("clusters", tracks), ("mirror_clusters", layout.mirrors)):
@@ -154,6 +159,20 @@ class EnvoyRouter:
         edited = envoy_routes.unowned(document, self.layout)
         if edited != document:
             self.rds.write(edited)
+
+    def sessions(self) -> list[str]:
+        """What holds them, or shall. Raises ConfigError for a cluster that makes nothing of a hash, and where something else holds them already."""
+        cookie = self.layout.cookie
+        if cookie is None:
+            return []
+        document = self.rds.read()
+        edited = envoy_routes.held(document, self.layout)
+        for cluster, policy in self.admin.balancing(self.layout.clusters.values()).items():
+            if policy not in RINGS:
+                raise ConfigError(f"cluster {cluster} balances by {policy}, so that a cookie means nothing to it", where=f"envoy {self.admin.name}",
+                                  do='Its configuration, or its cluster discovery file, has to say: "lb_policy": "RING_HASH" (or "MAGLEV").')  # fmt: skip
+        when = "already" if edited == document else "from the first weight on, and stays so"
+        return [f"Envoy {self.admin.name}: the rule holds sessions by the cookie {cookie.name} {when}", DRAWN]
 
     def unassignable(self, want: Routes) -> str:
         """A split of users needs an Envoy that can choose between clusters by its hash policies."""

@@ -22,7 +22,7 @@ from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, 
 from ..clients.kube_resources import DESTINATIONRULES, VIRTUALSERVICES
 from ..clients.kube_slots import SLOTS, Slots, pods_of, ready_endpoints, ready_pods
 from ..clients.virtual_service import Destination, Layout
-from ..core.affinity import AFFINITY, Cookie
+from ..core.affinity import AFFINITY, DRAWN, Cookie
 from ..core.errors import ConfigError, Conflict, DeliveryError, Unavailable, Unsupported
 from ..core.kube_rights import HOLDING, ROUTER, Rights
 from ..core.lease import Marker
@@ -233,7 +233,7 @@ class IstioRouter:
             then = f", instead of {now}" if now and holder.manifest and holder.wanted != holder.manifest else ""
             made = "is made" if not holder.manifest else "is changed" if holder.wanted != holder.manifest else "stands already"
             lines.append(f"DestinationRule {holder.name}, which holds sessions by the cookie {self.cookie.name}, {made}{then}; it stays after the release")
-        return [*lines, "a session keeps its Pod of each version; which version answers is drawn for each request, as the weights say"]
+        return [*lines, DRAWN]
 
     def _edited(self, manifest: Manifest, routes: Routes) -> dict[str, Any]:
         if any(routes.members.values()):
@@ -272,7 +272,8 @@ class IstioRouter:
 
     @property
     def _asked(self) -> Cookie:
-        assert self.cookie is not None  # nobody asks without
+        if self.cookie is None:
+            raise ConfigError("no cookie is named", where="istio.affinity")
         return self.cookie
 
     def _rules(self) -> dict[str, Manifest]:
