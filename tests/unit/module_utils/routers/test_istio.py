@@ -75,7 +75,8 @@ def test_options_that_cannot_be(kube, options, said):
 def test_what_it_can_do_depends_on_what_it_is_told(kube):
     assert Capability.MEASURE not in made(kube).capabilities
     assert Capability.MEASURE in made(kube, envoys=[{"admin": "http://127.0.0.1:1"}]).capabilities
-    assert made(kube, routes=["tcp/0"], envoys=[{"admin": "http://127.0.0.1:1"}]).capabilities == {Capability.WEIGHT}
+    assert made(kube, routes=["tcp/0"], envoys=[{"admin": "http://127.0.0.1:1"}]).capabilities == {Capability.WEIGHT, Capability.MEASURE}
+    assert made(kube, routes=["tls/shop.example"]).capabilities == {Capability.WEIGHT}
     assert Capability.HEADER in made(kube, routes=["tcp/0", "http/0"]).capabilities
     router = made(kube, virtual_services=["other"])
     assert isinstance(router, Addressed) and isinstance(router, Heedful) and isinstance(router, Rehearsing)
