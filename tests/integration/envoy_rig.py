@@ -55,7 +55,7 @@ class Plane:
         self.proxy.stop()
 
 
-def until(true: Callable[[], bool], why: Callable[[], object] = lambda: "", seconds: float = 10) -> None:
+def until(true: Callable[[], bool], why: Callable[[], object] = lambda: "", seconds: float = 60) -> None:
     """Wait for something that happens on its own. Raises AssertionError with what was last seen."""
     deadline = time.monotonic() + seconds
     while not true():

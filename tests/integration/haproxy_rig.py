@@ -249,7 +249,7 @@ def pool(farm: Farm, names: list[str], *, backend: str = "shop", options: str = 
     return f"frontend front\n  bind 127.0.0.1:{{port}}\n  default_backend {backend}\nbackend {backend}\n  balance {balance}\n  {lines}\n{servers}\n"
 
 
-def until(check, seconds: float = 10.0) -> None:
+def until(check, seconds: float = 60.0) -> None:
     """Wait for ``check()`` to hold; a failed wait says what it last gave."""
     deadline = time.monotonic() + seconds
     while True:

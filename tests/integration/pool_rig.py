@@ -177,7 +177,7 @@ class Shop:
         assert "Traceback (most recent call last)" not in finished.text, finished.text
         return finished
 
-    def until(self, seen: Callable[[], object], running: Running, what: str, longest: float = 90.0) -> None:
+    def until(self, seen: Callable[[], object], running: Running, what: str, longest: float = 300.0) -> None:
         """Wait for something to be seen while a run is under way."""
         deadline = time.monotonic() + longest
         while not seen():

@@ -196,7 +196,7 @@ class Other:
         assert self.process.pid
         os.kill(self.process.pid, number)
 
-    def end(self, seconds: float = 60) -> dict[str, Any]:
+    def end(self, seconds: float = 240) -> dict[str, Any]:
         """How it ended; nothing when it was killed."""
         self.process.join(seconds)
         assert not self.process.is_alive(), "still running"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 
-from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, fetch
+from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, KubectlFailed, Namespace, fetch
 from ansible_collections.progressive.delivery.tests.kubernetes.test_playbooks_examples import example, image
 
 
@@ -28,10 +28,10 @@ class Crashing:
 
     def _crash(self) -> None:
         while not self._over.wait(0.2):
-            for pod in self._space.list("pods", "app=shop"):
-                address = (pod.get("status") or {}).get("podIP")
-                if address and pod["spec"]["containers"][0]["image"].endswith(f":{self._version}"):
-                    with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, KubectlFailed):  # a server that is busy answers the next time
+                for pod in self._space.list("pods", "app=shop"):
+                    address = (pod.get("status") or {}).get("podIP")
+                    if address and pod["spec"]["containers"][0]["image"].endswith(f":{self._version}"):
                         fetch(f"http://{address}:{PORT}/admin?crash=now", b"")
 
 
@@ -50,9 +50,9 @@ def test_pods_that_crash_again_and_again_after_the_promotion_are_taken_back(name
 
     site.release["rollout_watch"] = {"duration": "10m", "interval": "1s"}
     running = site.start("watch", "2")
-    site.until(lambda: "watching 2 for" in running.text, running)
+    site.until(lambda: "watching 2 for" in running.text, running, "the beginning of the watch")
     with Crashing(namespace, "2"):
-        site.until(lambda: "2 is not well" in running.text, running)
+        site.until(lambda: "2 is not well" in running.text, running, "that the crashes are seen")
     done = running.end()
     assert (done.status, done.outcome, done.code) == (2, "rolled_back", 10), done.text
     assert image(namespace, "shop") == "1" and site.record["stable"]["version"] == "1", done.text

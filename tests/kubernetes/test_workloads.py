@@ -40,7 +40,7 @@ def workload(space: Namespace, version: str = "2", kind: str = "deployment", upd
     return WORKLOADS[kind].from_options(validate(given, WORKLOADS[kind].OPTIONS, f"rollout_workload.{kind}"), version, update)
 
 
-def waited(shop: Any, track: str = "stable", seconds: float = 90) -> Progress:
+def waited(shop: Any, track: str = "stable", seconds: float = 240) -> Progress:
     return wait(shop, track, SystemClock(), seconds)
 
 

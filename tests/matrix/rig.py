@@ -27,7 +27,7 @@ from typing import Any, Optional
 import yaml
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
-LONGEST = 120.0
+LONGEST = 300.0
 """Seconds after which a run that should have ended is called hanging."""
 
 DEPLOY = """
