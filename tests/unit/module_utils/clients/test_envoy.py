@@ -57,6 +57,17 @@ def stub() -> Iterator[Stub]:
     result.server.server_close()
 
 
+def test_how_clusters_choose_their_servers(stub: Stub) -> None:
+    typed = {"policies": [{"typed_extension_config": {"name": "envoy.load_balancing_policies.ring_hash"}}]}
+    answers = {"static_clusters": [{"cluster": {"name": "a"}}, {"cluster": {"name": "b", "lb_policy": "MAGLEV"}}],
+               "dynamic_active_clusters": [{"cluster": {"name": "c", "load_balancing_policy": typed}}, {"cluster": {"name": "x"}}]}
+    stub.answers["/config_dump"] = lambda asked: {"configs": answers[asked["resource"]]}
+    assert stub.admin.balancing(["a", "b", "c", "d"]) == {"a": "ROUND_ROBIN", "b": "MAGLEV", "c": "RING_HASH"}
+    answers["static_clusters"] = [{"cluster": []}]
+    with pytest.raises(Unavailable, match="has not the shape of Envoy's"):
+        stub.admin.balancing(["a"])
+
+
 def host(port: int, health: dict[str, Any], active: str = "0") -> dict[str, Any]:
     stats = [{"name": "rq_total", "value": "7"}, {"name": "rq_active", "type": "GAUGE", "value": active}, {"name": "rq_error"}]
     return {"address": {"socket_address": {"address": "10.0.0.1", "port_value": port}}, "stats": stats, "health_status": health}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy_routes import Layout, edit, find, in_force, read, unowned
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy_routes import Layout, edit, find, held, in_force, read, unowned
+from ansible_collections.progressive.delivery.plugins.module_utils.core.affinity import Cookie
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Mirror, Routes
 
@@ -51,6 +53,38 @@ def test_only_the_weights_change() -> None:
     assert [entry["weight"] for entry in routes_of(after)[1]["route"]["weighted_clusters"]["clusters"]] == [6667, 3333]
     routes_of(after)[1]["route"]["weighted_clusters"]["clusters"] = routes_of(kept)[1]["route"]["weighted_clusters"]["clusters"]
     assert after == kept and list(after) == list(kept)
+
+
+HELD = dataclasses.replace(LAYOUT, cookie=Cookie("shop-session", "", 3600))
+POLICY = {"cookie": {"name": "shop-session", "ttl": "3600s", "path": "/"}}
+
+
+def test_the_rule_hashes_the_cookie_and_so_do_copies_of_it() -> None:
+    before = document(weighted("main", ("s", 100), ("c", 0)), weighted("other", ("s", 1), ("x", 2)))
+    after = edit(before, want(5, matches=(VIP,)), HELD)
+    assert [route["route"].get("hash_policy") for route in routes_of(after)] == [None, [POLICY], [POLICY], [POLICY], None]
+    assert edit(after, want(5, matches=(VIP,)), HELD) == after and read(after, HELD) == want(5, matches=(VIP,))
+    assert routes_of(unowned(after, HELD))[1]["route"]["hash_policy"] == [POLICY], "it stays after the release"
+    only = held(before, HELD)
+    assert routes_of(only)[1]["route"].pop("hash_policy") == [POLICY] and only == before
+    assert held(before, LAYOUT) == before
+
+
+def test_a_policy_of_the_same_cookie_becomes_what_is_said_in_its_own_spelling() -> None:
+    own = {"cookie": {"name": "shop-session", "ttl": "5s", "attributes": [{"name": "SameSite", "value": "Lax"}]}, "terminal": True}
+    after = edit(document(weighted("main", ("s", 100), ("c", 0), hashPolicy=[own])), want(5), HELD)
+    assert routes_of(after)[1]["route"]["hashPolicy"] == [{"cookie": {**own["cookie"], **POLICY["cookie"]}, "terminal": True}]
+    assert "hash_policy" not in routes_of(after)[1]["route"]
+
+
+@pytest.mark.parametrize("policy", [{"header": {"header_name": "x"}}, {"cookie": {"name": "other"}}])
+def test_another_policy_is_refused_and_a_way_back_does_not_mind_it(policy: dict[str, Any]) -> None:
+    before = document(weighted("main", ("s", 90), ("c", 10), hash_policy=[policy]))
+    for ask in (lambda: edit(before, want(20), HELD), lambda: held(before, HELD)):
+        with pytest.raises(ConfigError, match="held by (header|cookie) already, not by the cookie shop-session"):
+            ask()
+    home = edit(before, want(0), HELD)
+    assert read(home, HELD) == want(0) and routes_of(home)[1]["route"]["hash_policy"] == [policy]
 
 
 @given(st.integers(0, 10000), st.booleans(), st.booleans())

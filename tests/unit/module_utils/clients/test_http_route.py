@@ -4,15 +4,30 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import re
 from fractions import Fraction
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ansible_collections.progressive.delivery.plugins.module_utils.clients.http_route import MARK, Layout, edit, parts_of, port, read, unowned
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.http_route import (
+    MARK,
+    Layout,
+    bare,
+    edit,
+    held,
+    holding,
+    parts_of,
+    port,
+    read,
+    unowned,
+)
+from ansible_collections.progressive.delivery.plugins.module_utils.core.affinity import Cookie
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Mirror, Routes
+from ansible_collections.progressive.delivery.plugins.module_utils.core.units import duration
 
 LAYOUT = Layout({"stable": "shop-stable", "canary": "shop-canary"})
 TESTERS = MatchRoute("testers", ((Condition("header", "canary", "exact", "true"),),))
@@ -75,6 +90,61 @@ def test_what_is_so_already_is_not_another_manifest():
     odd = route(rule(ref("shop-stable", 19), ref("shop-canary", 1)))
     assert edit(odd, split(5), LAYOUT) == odd
     assert edit(RICH, split(5), LAYOUT) == RICH
+
+
+HELD = dataclasses.replace(LAYOUT, cookie=Cookie("shop-session", "", 5400))
+SESSION = {"sessionName": "shop-session", "type": "Cookie", "absoluteTimeout": "1h30m", "cookieConfig": {"lifetimeType": "Permanent"}}
+
+
+def session(manifest):
+    return holding(manifest, HELD)
+
+
+def test_the_rule_holds_sessions_and_nothing_else_changes():
+    before = route(both(95, 5, timeouts={"request": "2s"}), rule(ref("admin"), matches=[ADMIN]))
+    after = edit(before, split(20, matches=(TESTERS,)), HELD)
+    assert session(after) == SESSION and session(held(before, HELD)) == SESSION
+    assert [each.get("sessionPersistence") for each in after["spec"]["rules"]] == [None, SESSION, None], "no two rules share a name"
+    assert edit(after, split(20, matches=(TESTERS,)), HELD) == after and read(after, HELD) == split(20, matches=(TESTERS,))
+    assert bare(edit(before, split(20), HELD)) == edit(before, split(20), LAYOUT)
+    assert session(unowned(after, HELD)) == SESSION, "it stays after the release"
+    until_closed = edit(before, split(20), dataclasses.replace(HELD, cookie=Cookie("s", "", 0)))
+    assert session(until_closed) == {"sessionName": "s", "type": "Cookie", "cookieConfig": {"lifetimeType": "Session"}}
+
+
+def test_sessions_of_a_slot_that_falls_to_0_percent_are_known_by_nobody_any_more():
+    """As the API has it, a session stays with its server even if the weight is set to 0."""
+    names, manifest = [], route(both(100, 0))
+    for canary in (0, 5, 50, 0, 0, 20, 100, 0):
+        manifest = edit(manifest, split(canary), HELD)
+        assert edit(manifest, split(canary), HELD) == manifest
+        names.append(session(manifest)["sessionName"])
+    assert names == ["shop-session", "shop-session", "shop-session", "shop-session-2", "shop-session-2", "shop-session-2", "shop-session-3", "shop-session-4"]
+
+
+@pytest.mark.parametrize(("own", "said"), [
+    ({"type": "Header", "sessionName": "shop-session"}, "the header shop-session"),
+    ({"type": "Cookie", "sessionName": "JSESSIONID"}, "the cookie JSESSIONID"),
+    ({"type": "Cookie", "sessionName": "shop-session-x"}, "the cookie shop-session-x"),
+    ({"type": "Cookie"}, "the cookie without a name"),
+])
+def test_what_holds_sessions_otherwise_is_refused_and_a_way_back_does_not_mind_it(own, said):
+    before = route(both(90, 10, sessionPersistence=own))
+    for ask in (lambda: edit(before, split(20), HELD), lambda: held(before, HELD)):
+        with pytest.raises(ConfigError, match=f"held by {said} already, not by the cookie shop-session"):
+            ask()
+    assert session(edit(before, split(0), HELD)) == own
+
+
+def test_a_mirror_and_held_sessions_do_not_go_together():
+    with pytest.raises(Unsupported, match="two rules share no session"):
+        edit(route(both()), split(0, mirror=Mirror(Fraction(5))), HELD)
+
+
+@given(st.integers(1, 30 * 86400))
+def test_a_time_is_written_as_the_api_wants_it(seconds):
+    written = session(edit(route(both()), split(5), dataclasses.replace(HELD, cookie=Cookie("s", "", seconds))))["absoluteTimeout"]
+    assert re.fullmatch(r"([0-9]{1,5}(h|m|s|ms)){1,4}", written) and duration(written) == seconds
 
 
 def test_everything_of_ours_goes_and_nothing_else():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+from collections.abc import Iterable
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import TimedOut
-from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Member, Routes
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Member, MemberView, Observation, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import traffic
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.memory import MemoryRouter
@@ -34,7 +35,7 @@ def test_what_outlives_the_drain_is_cut_where_that_can_be_and_said(capabilities,
     router, clock, said, events = MemoryRouter(TRACKS, capabilities=capabilities), FakeClock(), [], []
     router.write(OUT)
     router.world["in_flight"]["web1"] = sessions
-    current: Any = SimpleNamespace(doing=SimpleNamespace(hosts=("web1",)), index=2, label="shop drain web1", tick=lambda: None,
+    current: Any = SimpleNamespace(doing=SimpleNamespace(hosts=("web1",)), index=2, label="shop drain web1", record=SimpleNamespace(back=False),
                                    session=SimpleNamespace(renew_if_due=lambda: None), event=lambda kind, **fields: events.append((kind, fields)))
     traffic._drain_for_release(router, OUT, LIMITS, current, Context(clock, say=said.append))
     [(kind, fields)] = events
@@ -42,6 +43,51 @@ def test_what_outlives_the_drain_is_cut_where_that_can_be_and_said(capabilities,
     assert fields["seconds"] >= (30 if sessions else 0), "nothing is cut early"
     assert said == [f"shop drain web1: {words}"]
     assert router.observe(OUT).members["web1"].in_flight == sessions - cut
+
+
+class Held(MemoryRouter):
+    """A cookie leads to its drained servers."""
+
+    gone: tuple[str, ...] = ()
+
+    def let_go(self, servers: Iterable[str]) -> None:
+        self.gone = tuple(servers)
+
+    def sessions(self) -> list[str]:
+        return ["by the cookie SRV"]
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_on_the_way_back_no_cookie_is_waited_for(back):
+    router, clock = Held(TRACKS), FakeClock()
+    router.write(OUT)
+    current: Any = SimpleNamespace(doing=SimpleNamespace(hosts=("web1",)), index=2, record=SimpleNamespace(back=back), label="shop",
+                                   session=SimpleNamespace(renew_if_due=lambda: None), event=lambda kind, **fields: None)
+    traffic._drain_for_release(router, OUT, LIMITS, current, Context(clock, say=lambda _line: None))
+    assert router.gone == (("web1",) if back else ())
+
+
+def test_a_server_that_rests_with_its_track_at_0_percent_is_not_waited_for():
+    class Resting(MemoryRouter):
+        state = "maint"
+
+        def observe(self, want: Routes) -> Observation:
+            return Observation(True, members={name: MemberView(self.state) for name in ("web1", "web3")})
+
+    def wait(router: Resting, canary: int, only: str) -> None:
+        want = Routes({"stable": Fraction(100 - canary), "canary": Fraction(canary)}, {"stable": (Member("web1"),), "canary": (Member("web3"),)})
+        clock = FakeClock()
+        current: Any = SimpleNamespace(label="shop", session=SimpleNamespace(renew_if_due=lambda: None))
+        traffic._receivers_up(router, want, want, LIMITS, current, Context(clock), only={only})
+
+    router = Resting(TRACKS)
+    wait(router, 0, "web3")
+    for canary, only in ((20, "web3"), (0, "web1")):
+        with pytest.raises(TimedOut, match=f"{only} not up"):
+            wait(router, canary, only)
+    router.state = "down"
+    with pytest.raises(TimedOut, match="web3 not up"):
+        wait(router, 0, "web3")
 
 
 @pytest.mark.parametrize("capabilities, waits", [(frozenset(Capability), True), (frozenset(Capability) - {Capability.MEASURE}, False)])
@@ -96,3 +142,5 @@ def test_another_host_asks_for_a_cut_and_for_warnings(tmp_path: pathlib.Path) ->
     assert ask(method="cut", servers=["web1"]) == 2
     assert json.loads(world.read_text())["in_flight"] == {"web2": 5}
     assert ask(method="warnings") == []
+    assert ask(method="sessions") == []
+    assert ask(method="let_go", servers=["web1"]) is None

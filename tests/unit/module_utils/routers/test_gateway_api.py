@@ -12,7 +12,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict, Unavailable, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Condition, MatchRoute, Member, Mirror, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
-from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Addressed, Heedful, Rehearsing
+from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Addressed, Heedful, Holding, Rehearsing
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.gateway_api import GatewayApiRouter
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import COLORS, FakeCluster, deployment, http_route, service, taken
 from ansible_collections.progressive.delivery.tests.unit.kube_fake import FakeKube
@@ -55,6 +55,7 @@ def weights(kube, name="shop"):
         ({"total": 99}, "99"),
         ({"envoys": [{"admin": "http://127.0.0.1:1"}, {"admin": "http://127.0.0.1:1/"}]}, "the same admin interface"),
         ({"envoys": [{"admin": "http://127.0.0.1:1"}], "clusters": {"stable": "S"}}, "a cluster for each slot"),
+        ({"affinity": {"cookie": {"name": "a", "path": "/"}}}, "the Gateway API does not let one say a path"),
         ({"http_rute": "x"}, "Did you mean http_route"),
     ],
 )
@@ -279,3 +280,92 @@ def test_endpoints_that_are_not_ready_do_not_count(kube):
 
     kube.list = slices
     assert router.unready(split(5)) == "Service shop-canary (canary) has no ready endpoint"
+
+
+AFFINITY = {"affinity": {"cookie": {"name": "shop-session"}}}
+
+
+class Standard(FakeCluster):
+    """A cluster with the API's standard channel: what its schema does not know is dropped without a word."""
+
+    def patch(self, resource, name, body, *args, **more):
+        if resource == HTTPROUTES and "spec" in body:
+            kept = [{field: value for field, value in rule.items() if field != "sessionPersistence"} for rule in body["spec"]["rules"]]
+            body = {**body, "spec": {**body["spec"], "rules": kept}}
+        return super().patch(resource, name, body, *args, **more)
+
+
+def name_of(kube):
+    return (kube.get(HTTPROUTES, "shop")["spec"]["rules"][-1].get("sessionPersistence") or {}).get("sessionName")
+
+
+def test_sessions_are_held_with_the_first_weight_and_end_with_the_last(kube):
+    router = made(kube, **AFFINITY)
+    first, interplay = router.sessions()
+    assert isinstance(router, Holding) and "from the first weight on" in first and "at 0 % sessions begin anew" in interplay
+    router.rehearse(split(5))
+    assert kube.writes == []
+    router.write(split(5))
+    assert (name_of(kube), weights(kube)) == ("shop-session", [95, 5])
+    assert router.observe(split(5)).applied and "already" in router.sessions()[0]
+    assert len(kube.writes) == 1
+    kube.edit(HTTPROUTES, "shop", lambda body: body["spec"]["rules"][0].pop("sessionPersistence"))
+    assert not router.observe(split(5)).applied
+    router.write(split(5))
+    router.write(split(0))
+    assert (name_of(kube), weights(kube)) == ("shop-session-2", [100, 0])
+    assert router.observe(split(0)).applied and router.read() == split(0)
+
+
+def test_shares_of_sessions_are_not_measured(kube):
+    envoys = {"envoys": [{"admin": "http://127.0.0.1:1"}]}
+    assert Capability.MEASURE in made(kube, **envoys).capabilities
+    assert Capability.MEASURE not in made(kube, **envoys, **AFFINITY).capabilities
+
+
+def test_a_cluster_without_the_field_is_told_beforehand_and_loses_no_way_back():
+    cluster = Standard()
+    for slot, color in COLORS.items():
+        cluster.put(DEPLOYMENTS, deployment(slot, 2))
+        cluster.put(SERVICES, service(f"shop-{slot}", color=color))
+    cluster.put(HTTPROUTES, http_route())
+    cluster.put(GATEWAYS, {"metadata": {"name": "public"}, "spec": {}})
+    router = made(cluster, **AFFINITY)
+    with pytest.raises(Unsupported, match="HTTPRoutes of this cluster have no sessionPersistence.*experimental channel"):
+        router.sessions()
+    assert cluster.writes == []
+    router.write(split(0))
+    assert router.observe(split(0)).applied
+
+
+def test_a_server_that_refuses_to_hold_sessions_loses_no_way_back(kube):
+    made(kube).write(split(50))
+
+    def picky(verb, resource, name):
+        if verb == "patch" and resource == HTTPROUTES and not tried:
+            tried.append(name)
+            raise ConfigError("denied by a policy")
+
+    for canary in (60, 0):
+        tried: list[str] = []
+        kube.before = picky
+        if canary:
+            with pytest.raises(ConfigError, match="denied"):
+                made(kube, **AFFINITY).write(split(canary))
+        else:
+            made(kube, **AFFINITY).write(split(canary))
+    assert weights(kube) == [100, 0] and name_of(kube) is None
+
+
+def test_the_preview_holds_nobody(kube):
+    kube.put(HTTPROUTES, http_route("preview"))
+    made(kube, preview="preview", **AFFINITY).write(split(5))
+    assert "sessionPersistence" not in kube.get(HTTPROUTES, "preview")["spec"]["rules"][0]
+
+
+def test_sessions_that_a_rule_holds_by_itself_are_warned_of(kube):
+    kube.edit(HTTPROUTES, "shop", lambda body: body["spec"]["rules"][0].update(sessionPersistence={"sessionName": "mine", "type": "Cookie"}))
+    [line] = made(kube).warnings()
+    assert "HTTPRoute shop holds sessions (sessionPersistence), by the API's rules even at 0 %" in line and "Say affinity" in line
+    with pytest.raises(ConfigError, match="held by the cookie mine already"):
+        made(kube, **AFFINITY).sessions()

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients import istio_envoys
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.destination_rule import SILENT
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy import RouteState
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, DESTINATIONRULES, SERVICES, VIRTUALSERVICES
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.virtual_service import edit
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict, Unavailable, Unsupported
+from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_rights import HOLDING
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Assignment, Capability, Condition, MatchRoute, Member, Mirror, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
-from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Addressed, Heedful, Rehearsing
+from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Addressed, Heedful, Holding, Rehearsing
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.istio import IstioRouter
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import COLORS, FakeCluster, deployment, destination, service, virtual_service
 
@@ -63,6 +66,7 @@ def by_subsets(kube, *subsets, **options):
         ({"total": 99}, "99"),
         ({"envoys": [{"admin": "http://127.0.0.1:1"}, {"admin": "http://127.0.0.1:1/"}]}, "the same admin interface"),
         ({"envoys": [{"admin": "http://127.0.0.1:1"}], "clusters": {"stable": "S"}}, "istio.clusters: a cluster for each slot"),
+        ({"affinity": {"cookie": {"name": "a b"}}}, "istio.affinity.cookie.name: 'a b' is not a name for a cookie"),
         ({"virtual_servce": "x"}, "Did you mean virtual_service"),
     ],
 )
@@ -138,6 +142,121 @@ def test_a_subset_that_is_missing_is_said_and_so_is_a_rule_that_is_not_there(kub
         by_subsets(kube, "blue", destination_rule={"name": "other"}).read()
 
 
+AFFINITY = {"affinity": {"cookie": {"name": "shop-session"}}}
+SPOKEN = {"httpCookie": {"name": "shop-session", "path": "/", "ttl": "3600s"}}
+MUTE = {"httpHeaderName": SILENT}
+
+
+def hashed(kube, name, subset=None):
+    spec = kube.get(DESTINATIONRULES, name)["spec"]
+    policy = spec["trafficPolicy"] if subset is None else next(each["trafficPolicy"] for each in spec["subsets"] if each["name"] == subset)
+    return policy["loadBalancer"]["consistentHash"]
+
+
+def written(kube):
+    return [(verb, plural, name) for verb, plural, name, _body in kube.writes]
+
+
+RULES = [("create", "destinationrules", f"shop-{slot}") for slot in COLORS]
+WEIGHTS = ("patch", "virtualservices", "shop")
+
+
+def test_sessions_are_held_before_anybody_is_sent_to_another_version(kube):
+    router = made(kube, **AFFINITY)
+    lines = router.sessions()
+    assert isinstance(router, Holding) and "DestinationRule shop-stable" in lines[0] and "is made; it stays after the release" in lines[0] and len(lines) == 3
+    router.rehearse(split(5))
+    assert kube.writes == []
+    router.write(split(5))
+    assert written(kube) == [*RULES, WEIGHTS]
+    assert (hashed(kube, "shop-stable"), hashed(kube, "shop-canary")) == (SPOKEN, MUTE), "one hash, the one that stable's sessions have alone, too"
+    assert router.observe(split(5)).applied and all("stands already" in line for line in router.sessions()[:2])
+    kube.writes.clear()
+    router.write(split(5))
+    router.write(split(50))
+    assert written(kube) == [WEIGHTS]
+    kube.writes.clear()
+    router.write(split(0))
+    router.release()
+    assert written(kube) == [WEIGHTS], "the way back leaves sessions where they are"
+    kube.writes.clear()
+    router.write(split(100))
+    assert written(kube) == [WEIGHTS, *(("patch", "destinationrules", f"shop-{slot}") for slot in COLORS)]
+    assert (hashed(kube, "shop-stable"), hashed(kube, "shop-canary")) == (MUTE, SPOKEN)
+    router.write(split(50))
+    assert (hashed(kube, "shop-stable"), hashed(kube, "shop-canary")) == (MUTE, SPOKEN), "who had them keeps them"
+
+
+def test_the_destination_rule_of_a_service_is_found_by_its_host(kube):
+    policy = {"loadBalancer": {"simple": "RANDOM"}, "tls": {"mode": "DISABLE"}}
+    kube.put(DESTINATIONRULES, {"metadata": {"name": "mine"}, "spec": {"host": "shop-stable.shop.svc.cluster.local", "trafficPolicy": policy}})
+    router = made(kube, **AFFINITY)
+    assert "DestinationRule mine, which holds sessions by the cookie shop-session, is changed, instead of RANDOM" in router.sessions()[0]
+    router.write(split(5))
+    assert hashed(kube, "mine") == SPOKEN and kube.get(DESTINATIONRULES, "mine")["spec"]["trafficPolicy"]["tls"] == {"mode": "DISABLE"}
+    kube.put(DESTINATIONRULES, {"metadata": {"name": "second"}, "spec": {"host": "shop-stable"}})
+    with pytest.raises(ConfigError, match="shop-stable has 2 DestinationRules: mine, second"):
+        router.sessions()
+
+
+def test_subsets_hold_sessions_each_for_itself(kube):
+    router = by_subsets(kube, "blue", destination_rule={"canary": {"color": "green"}}, **AFFINITY)
+    assert len(router.sessions()) == 2
+    router.rehearse(split(5))
+    assert kube.writes == []
+    router.write(split(5))
+    assert (hashed(kube, "shop", "blue"), hashed(kube, "shop", "green")) == (SPOKEN, MUTE)
+    assert "trafficPolicy" not in kube.get(DESTINATIONRULES, "shop")["spec"]
+    assert router.observe(split(5)).applied
+
+
+def test_held_sessions_are_looked_after_while_requests_are_split(kube):
+    router = made(kube, **AFFINITY)
+    router.write(split(5))
+    kube.edit(DESTINATIONRULES, "shop-stable", lambda body: body["spec"].pop("trafficPolicy"))
+    seen = router.observe(split(5))
+    assert (seen.applied, seen.standing) == (False, False)
+    assert "DestinationRule shop-stable does not hold sessions by the cookie shop-session" in seen.why
+    router.write(split(5))
+    assert router.observe(split(5)).applied
+
+
+def test_nothing_about_sessions_is_in_the_way_back(kube):
+    router = made(kube, **AFFINITY)
+    router.write(split(50))
+    other = {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}
+    kube.edit(DESTINATIONRULES, "shop-stable", lambda body: body["spec"].update(trafficPolicy=other))
+    assert "held by useSourceIp True already" in router.observe(split(50)).why
+    for ask in (router.sessions, lambda: router.write(split(60))):
+        with pytest.raises(ConfigError, match="held by useSourceIp True already"):
+            ask()
+    router.write(split(0))
+    assert router.read() == split(0) and router.observe(split(0)).applied
+    router.write(Routes(split(0).weights))
+    kube.edit(DESTINATIONRULES, "shop-stable", lambda body: body["spec"].pop("trafficPolicy"))
+    router.write(split(50))
+    for verb in ("list", "get", "patch"):
+        kube.forbid(verb, "destinationrules")
+    router.write(split(0))
+    assert router.read() == split(0) and router.observe(split(0)).applied
+
+
+def test_rules_that_see_no_cookie_hold_none(kube):
+    kube.edit(VIRTUALSERVICES, "shop", lambda body: body["spec"].update(tcp=body["spec"].pop("http")))
+    with pytest.raises(Unsupported, match="rules of tls and tcp see no cookie"):
+        made(kube, routes=["tcp/0"], **AFFINITY).sessions()
+
+
+def test_an_envoy_that_does_not_hash_the_cookie_yet_is_named(kube):
+    router = made(kube, **AFFINITY)
+    manifest = edit(kube.get(VIRTUALSERVICES, "shop"), split(5), router.layout)
+    found = state(("", 95, 5))
+    admin = SimpleNamespace(name="127.0.0.1:15000", all_routes=lambda: [found])
+    assert "no route of it holds sessions by the cookie shop-session yet" in istio_envoys.loose(manifest, [admin], CLUSTERS, router.cookie)
+    found.config["virtual_hosts"][0]["routes"][0]["route"]["hash_policy"] = [{"cookie": {"name": "shop-session"}}]
+    assert istio_envoys.loose(manifest, [admin], CLUSTERS, router.cookie) == ""
+
+
 def test_slots_that_are_no_two_are_said(kube):
     kube.put(SERVICES, service("shop-canary"))
     [line] = made(kube).warnings()
@@ -150,6 +269,8 @@ def test_rights_are_those_that_are_used(kube):
     assert not [right for right in plain if "destination" in right[0]]
     assert set(subsets) - set(plain) == {("destinationrules.networking.istio.io", "get"), ("pods", "list")}
     assert set(labelled) - set(subsets) == {("destinationrules.networking.istio.io", "patch")}
+    assert set(made(kube, **AFFINITY).rights()) - set(plain) == set(HOLDING)
+    assert set(made(kube, **{**SUBSETS, "workload": None}, **AFFINITY).rights()) == set(labelled)
 
 
 def test_what_a_virtual_service_does_not_have_is_refused(kube):
