@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -130,9 +130,9 @@ class Case:
         for start in starts:
             code = start.begin().end(300).status
             self.codes.append(code)
-            self.waited += start.waits
             if code:
                 return False
+            self.waited += start.waits
         return True
 
     def killed(self, starts: list[Start], version: str, began: float) -> tuple[str, float]:
@@ -196,19 +196,51 @@ def one(chapter: Chapter, cluster: Cluster, mesh: Any, folder: Path, way: str, c
 
 
 def spread(values: list[float], digits: int = 0) -> str:
-    """`median (min-max)`, or the one value that all have."""
+    """`min / median / max`, or the one value that all have."""
     low, middle, high = (f"{each:,.{digits}f}" for each in (min(values), statistics.median(values), max(values)))
-    return low if low == high else f"{middle} ({low}-{high})"
+    return low if low == high else f"{low} / {middle} / {high}"
 
 
-def rows(told: list[Told], chapter: str, case: str) -> Iterator[tuple[str, ...]]:
-    for way, label in WAYS.items():
-        mine = [one for one in told if (one.chapter, one.case, one.way) == (chapter, case, way)]
-        if mine:
-            yield (f"{chapter}, {case}: {label}", spread([one.seconds for one in mine], 1), spread([one.waited for one in mine], 0),
-                   spread([one.requests for one in mine]), spread([one.failed for one in mine]), spread([one.met for one in mine]),
-                   "; ".join(sorted({" ".join(map(str, one.codes)) for one in mine})), "; ".join(sorted({one.after_kill for one in mine if one.after_kill})),
-                   "; ".join(sorted({one.left for one in mine})))  # fmt: skip
+def each(values: Iterable[str]) -> str:
+    """Every different one, and how often, where they differ."""
+    seen = Counter(values)
+    return "; ".join(f"{value} ({count} of {sum(seen.values())})" if len(seen) > 1 else value for value, count in seen.most_common())
+
+
+def statuses(codes: list[int]) -> str:
+    return " ".join("killed" if code == -9 else str(code) for code in codes)
+
+
+COLUMNS: dict[str, Callable[[list[Told]], str]] = {
+    "runs": lambda told: str(len(told)),
+    "s": lambda told: spread([one.seconds for one in told], 1),
+    "of it waits": lambda told: spread([one.waited for one in told]),
+    "requests": lambda told: spread([one.requests for one in told]),
+    "failed": lambda told: spread([one.failed for one in told]),
+    "met the bad version": lambda told: spread([one.met for one in told]),
+    "exit statuses": lambda told: each(statuses(one.codes) for one in told),
+    "users after the kill": lambda told: each(one.after_kill for one in told),
+    "s of the second run": lambda told: spread([one.again for one in told], 1),
+    "users at the end": lambda told: each(one.left for one in told),
+}
+TABLES = {
+    "A version that is well": (("good",), ("runs", "s", "of it waits", "requests", "failed")),
+    "A version that is not": (("bad", "again"), ("runs", "s", "exit statuses", "requests", "failed", "met the bad version", "users at the end")),
+    "Killed in the middle, and started again": (
+        ("kill",), ("runs", "users after the kill", "exit statuses", "s of the second run", "failed", "users at the end")),
+}
+
+
+def tables(told: list[Told]) -> None:
+    for title, (cases, columns) in TABLES.items():
+        rows = []
+        for chapter, case in dict.fromkeys((one.chapter, one.case) for one in told if one.case in cases):
+            for way, label in WAYS.items():
+                mine = [one for one in told if (one.chapter, one.case, one.way) == (chapter, case, way)]
+                if mine:
+                    rows.append((f"{chapter}{', the next release' if case == 'again' else ''}: {label}", *(COLUMNS[name](mine) for name in columns)))
+        if rows:
+            plays.table(title, ("", *columns), rows)
 
 
 def run(folder: Path) -> None:
@@ -227,5 +259,9 @@ def run(folder: Path) -> None:
                     for way in list(WAYS) if number % 2 == 0 else list(WAYS)[::-1]:
                         told.append(one(CHAPTERS[name](), cluster, mesh, folder / f"{name}-{case}-{number}-{way}", way, case))
                         print(f"  load {os.getloadavg()[0]:.1f} {json.dumps(asdict(told[-1]), ensure_ascii=False)}", flush=True)
-    columns = ("", "s", "of it waits", "requests", "failed", "met the bad version", "exit statuses", "users after the kill", "users at the end")
-    plays.table("The guide's shell and our releases", columns, [row for name in wanted for case in cases for row in rows(told, name, case)])
+    tables(told)
+
+
+if __name__ == "__main__":  # the lines that several runs have printed, as one
+    lines = [line for file in sys.argv[1:] for line in Path(file).read_text(encoding="utf-8").splitlines()]
+    tables([Told(**json.loads(line[line.index("{"):])) for line in lines if line.startswith("  load ")])
