@@ -102,7 +102,8 @@ class BakeResult:
 @dataclass(frozen=True)
 class Scope:
     """Who is measured: the names of the tracks (``shown``: what to call the candidate where its slot's name would mislead), what ``${...}``
-    is filled with per track, and when the release began (epoch seconds)."""
+    is filled with per track, and when the release began (epoch seconds). ``before``: what it is filled with for the time before that, where the
+    version that served then is not the one of its track's labels; ``stable`` is empty where the only slot changes itself."""
 
     candidate: str = CANARY
     stable: str = STABLE
@@ -110,6 +111,7 @@ class Scope:
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     release_started: Optional[float] = None
     shown: str = ""
+    before: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def called(self) -> str:
@@ -396,7 +398,8 @@ class _Bake:
             return self.ask(metric, self.on_track(metric, track, window.start, window.end))
         if watch.before is None:
             until = self.started if self.scope.release_started is None else self.scope.release_started
-            watch.before = self.ask(metric, self.on_track(metric, self.scope.stable, until - metric.baseline_window, until))
+            window = self.on_track(metric, self.scope.stable or self.scope.candidate, until - metric.baseline_window, until)
+            watch.before = self.ask(metric, replace(window, labels=self.scope.before or window.labels))
         return watch.before
 
     def result(self, early: str = "", unhealthy: str = "") -> BakeResult:

@@ -125,7 +125,7 @@ class Watching:
         ports = Ports(self._measuring.measure, self._context.clock, on_tick=lambda: tick() or self.guard.check(), on_look=self._look,
                       lag=self._measuring.lag, judges=self._judges(), health=vitals(current, candidate))
         scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started),
-                      shown=CANARY if baseline else "new version")
+                      shown=CANARY if baseline else "new version", before=labels_of(current.spec, baseline or candidate, current.record.plan.previous))
         looks = (current.spec.get("health") or {}).get("interval") if not self.analysis else None
         started, now = more.pop("started", None), self._context.clock.time()
         self._measuring.begin(self.metrics, [track for track in (candidate, baseline) if track], lambda track: Window(track, now, now, labels[track]))

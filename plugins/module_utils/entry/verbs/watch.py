@@ -156,13 +156,14 @@ class Watched:
         )
         former = self._former()
         until = from_iso(self._record.release.started)
-        labels = {former: labels_of(spec, former, self._record.plan.previous), self.slot: labels_of(spec, self.slot, self.version)}
-        scope = Scope(self.slot, former, labels=labels, release_started=until, shown="live version")
+        earlier = labels_of(spec, former, self._record.plan.previous)
+        labels = {former: earlier, self.slot: labels_of(spec, self.slot, self.version)}
+        scope = Scope(self.slot, former, labels=labels, release_started=until, shown="live version", before=earlier)
         now = context.clock.time()
         measuring.begin(self.metrics, [self.slot], lambda track: Window(track, now, now, labels[track]))
 
         def before(metric: Metric) -> Optional[float]:
-            window = Window(former, until - metric.baseline_window, until, labels[former], metric.builtin, metric.quantile)
+            window = Window(former, until - metric.baseline_window, until, earlier, metric.builtin, metric.quantile)
             with contextlib.suppress(DeliveryError, IndexError):
                 return measuring.measure(metric, window).samples[0].points[-1].value
             return None

@@ -248,6 +248,16 @@ def test_before_is_measured_once() -> None:
     assert (before.start, before.end) == (EPOCH - 650, EPOCH - 50)
 
 
+def test_before_is_what_the_only_slot_was_where_it_changes_itself() -> None:
+    """A rolling update has no other track: the time before the release was spent by the same one, by the version before."""
+    rig = Rig(lambda t, window: 1.0)
+    before = {"version": "1"}
+    rig.run(metric(max_ratio=2, baseline="before"), scope=Scope("stable", "", labels={"stable": {"version": "2"}}, before=before, release_started=EPOCH - 50))
+    [asked] = [window for _t, window in rig.asked if window.end == EPOCH - 50]
+    assert (asked.track, asked.labels, asked.start) == ("stable", before, EPOCH - 50 - 1800)
+    assert {(window.track, window.labels["version"]) for _t, window in rig.asked if window != asked} == {("stable", "2")}
+
+
 def test_the_experiment_is_a_baseline() -> None:
     rig = Rig(lambda t, window: 3.0 if window.track == "canary" else 1.0)
     assert rig.run(metric(max_ratio=2, baseline="experiment", failure_condition=None)).phase is BAD
