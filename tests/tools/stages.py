@@ -237,6 +237,11 @@ def site(run: Run) -> None:
     collection = ["collection", "--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", reference, "progressive.delivery"]
     run.command(BIN / "antsibull-docs", *collection)
     run.command(PYTHON, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", source, target)
+    parts = {"module": "plugins/modules/*.py", "role": "roles/*/meta", "callback": "plugins/callback/*.py"}
+    named = [(kind, path.parent.name if kind == "role" else path.stem) for kind, pattern in parts.items() for path in CHECKOUT.glob(pattern)]
+    lacking = [f"{name}_{kind}" for kind, name in named if not (target / "reference" / "collection" / f"{name}_{kind}.html").exists()]
+    if lacking:
+        raise Failed(f"no page in the site: {', '.join(sorted(lacking))}")
     run.notes.append(str((target / "index.html").relative_to(CHECKOUT)))
 
 

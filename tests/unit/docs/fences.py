@@ -12,7 +12,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 DOCS = CHECKOUT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), *CHECKOUT.glob("README*.md")])
+PAGES = sorted([*DOCS.rglob("*.md"), *(CHECKOUT / "examples").rglob("*.md"), *(path for path in CHECKOUT.glob("*.md") if path.stem != "CHANGELOG")])
 
 
 @dataclass(frozen=True)

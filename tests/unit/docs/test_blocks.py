@@ -212,7 +212,7 @@ def check_mapping(found: Mapping[str, Any], fence: Fence, folder: Path) -> Itera
         yield from foreign.strange(found, foreign_file[1], foreign_file[0])
     elif keys == {"spec"} and set(found["spec"]) == {"template"}:
         yield from foreign.strange(found["spec"], foreign.DEPLOYMENT, "a Deployment's spec")
-    elif "include" in keys or keys == {"variables"} or all(isinstance(part, Mapping) and {"script", "artifacts"} & set(part) for part in found.values()):
+    elif "include" in keys or keys == {"variables"} or all(isinstance(part, Mapping) and set(part) & set(foreign.JOB) for part in found.values()):
         yield from check_pipeline(found)
     else:
         yield f"nobody knows what this is: {', '.join(map(str, keys))}"

@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every strategy and every adapter has a page, every page is found from the index, and there is none about what is not there.
+
+Of modules, roles and callbacks the site's own build makes pages, and looks that they are there (tests/tools/stages.py). It also follows every link.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.compile import STRATEGIES
+from ansible_collections.progressive.delivery.plugins.module_utils.entry import catalog
+from ansible_collections.progressive.delivery.tests.unit.docs.fences import CHECKOUT, DOCS, fences
+
+FAMILIES = {
+    "routers": set(catalog.ROUTERS) - {catalog.FOR_TESTS},
+    "metrics": set(catalog.PROVIDERS) - {catalog.FOR_TESTS},
+    "workloads": set(catalog.WORKLOADS) - {catalog.FOR_TESTS},
+    "stores": set(catalog.STORES) - {catalog.FOR_TESTS},
+    "judges": set(catalog.JUDGES),
+    "strategies": {name.replace("_", "-") for name in STRATEGIES},
+}
+"""Folder of the pages to what has one there."""
+BESIDES = {"metrics": {"recipes"}, "strategies": {"assignment"}}
+"""Pages in those folders about something that several have."""
+
+
+def listed(page: Path) -> set[Path]:
+    """Pages in the toctrees of a page, those of the reference apart."""
+    found: set[Path] = set()
+    for fence in fences(page):
+        if fence.info == "{toctree}":
+            entries = [line.strip() for line in fence.text.splitlines() if line.strip() and not line.startswith(":")]
+            for entry in entries:
+                if not entry.startswith("reference/"):
+                    match = set(page.parent.glob(f"{entry}.md"))
+                    assert match, f"{page.relative_to(CHECKOUT)}: {entry} is not here"
+                    found |= match
+    return found
+
+
+def reachable() -> set[Path]:
+    """Pages that are found from the index, over the toctrees."""
+    seen, ahead = set(), [DOCS / "index.md"]
+    while ahead:
+        page = ahead.pop()
+        if page not in seen:
+            seen.add(page)
+            ahead += listed(page)
+    return seen
+
+
+@pytest.mark.parametrize("folder", FAMILIES)
+def test_each_has_its_page_and_no_page_is_about_nothing(folder: str) -> None:
+    assert {path.stem for path in (DOCS / folder).glob("*.md")} - BESIDES.get(folder, set()) == FAMILIES[folder]
+
+
+@pytest.mark.parametrize("folder", FAMILIES)
+def test_a_page_names_what_it_is_about_as_a_user_writes_it(folder: str) -> None:
+    for name in FAMILIES[folder]:
+        assert name.replace("-", "_") in (DOCS / folder / f"{name}.md").read_text(encoding="utf-8"), name
+
+
+def test_no_page_is_an_orphan() -> None:
+    assert {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} == {str(path.relative_to(DOCS)) for path in reachable()}
+
+
+def test_no_page_is_in_two_places_of_the_tree() -> None:
+    places = [page for at in reachable() for page in listed(at)]
+    assert sorted({str(page.relative_to(DOCS)) for page in places if places.count(page) > 1}) == []
+
+
+def test_the_readme_leads_to_every_chapter() -> None:
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    for folder in FAMILIES:
+        assert f"(docs/{folder}/)" in text or re.search(rf"\(docs/{folder}/\w+\.md\)", text), folder
+    for tutorial in DOCS.glob("tutorial-*.md"):
+        assert f"(docs/{tutorial.name})" in text, tutorial.name
+
+
+LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
+
+
+@pytest.mark.parametrize("page", sorted([*CHECKOUT.glob("README*.md"), *(CHECKOUT / "examples").rglob("*.md")]), ids=lambda page: page.name)
+def test_links_of_pages_outside_the_site_lead_somewhere(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        if re.match(r"\w+:", target):
+            continue
+        path = page.parent / target
+        assert path.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor[1:] in {slug(heading) for heading in headings}, f"{target}{anchor}"
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub and the site make of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
