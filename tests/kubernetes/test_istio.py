@@ -25,7 +25,6 @@ from ansible_collections.progressive.delivery.tests.cluster.cluster import Kubec
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import TRACK
 from ansible_collections.progressive.delivery.tests.kubernetes.istio_rig import NETWORKING, SLOTS, CheckedMesh, IstioShop, rule, tcp_service, virtual_service
-from ansible_collections.progressive.delivery.tests.kubernetes.kube_rig import COLORS
 
 ELSEWHERE = {
     "test_a_plane_that_does_not_answer_is_unavailable",  # the client's own tests have servers that are silent
@@ -350,23 +349,6 @@ GUIDES_RULE = {
 """As the guide has it."""
 
 
-def begin(shop: IstioShop, count: int) -> list[dict[str, str]]:
-    """So many users who come with no cookie, and the headers that each sends from then on."""
-    found = []
-    for _each in range(count):
-        found.append({"Cookie": shop.ask("/").headers["set-cookie"].partition(";")[0]})
-    return found
-
-
-def pods(shop: IstioShop, users: list[dict[str, str]], times: int = 5) -> list[dict[str, set[str]]]:
-    """By user: the Pods of each version that answered."""
-    seen: list[dict[str, set[str]]] = []
-    for user in users:
-        answers = [json.loads(shop.ask("/", **user).text) for _each in range(times)]
-        seen.append({slot: {each["pod"] for each in answers if TRACK[each["version"]] == slot} for slot in COLORS})
-    return seen
-
-
 @pytest.mark.parametrize("by_subsets", [False, True], ids=["services", "subsets"])
 def test_a_session_keeps_its_pod_while_weights_move_and_nobody_stays_with_the_canary(shop, by_subsets):
     options = {"affinity": AFFINITY}
@@ -380,24 +362,24 @@ def test_a_session_keeps_its_pod_while_weights_move_and_nobody_stays_with_the_ca
     router.rehearse(split(20))
     assert len(told) == (2 if by_subsets else 3) and "it stays after the release" in told[0]
     put(router, split(1))
-    users = begin(shop, 20)
+    users = shop.begin(20)
     put(router, split(0))
-    home = pods(shop, users)
-    assert all(len(each["stable"]) == 1 and not each["canary"] for each in home)
-    assert len({pod for each in home for pod in each["stable"]}) == 2, "they are spread over the Pods"
+    home = shop.pods(users)
+    assert all(set(each) == {"1"} and len(each["1"]) == 1 for each in home)
+    assert len({pod for each in home for pod in each["1"]}) == 2, "they are spread over the Pods"
     met: list[set[str]] = [set() for _user in users]
     with shop.users.load(shop.entry.port, 100) as load:
         for canary in (20, 50):
             put(router, split(canary))
-            for user, pod in enumerate(pods(shop, users)):
-                assert pod["stable"] <= home[user]["stable"], "the split moves nobody to another Pod of the version that it knows"
-                met[user] |= pod["canary"]
+            for user, pod in enumerate(shop.pods(users)):
+                assert pod.get("1", set()) <= home[user]["1"], "the split moves nobody to another Pod of the version that it knows"
+                met[user] |= pod.get("2", set())
         put(router, split(0))
-        assert pods(shop, users) == home, "nobody is on the canary, whatever the cookie says, and the way back is the way home"
+        assert shop.pods(users) == home, "nobody is on the canary, whatever the cookie says, and the way back is the way home"
     assert load.failed == []
     assert all(len(seen) < 2 for seen in met) and any(met), "one Pod of the canary for each"
     put(router, split(100))
-    wait_until(lambda: all(len(each["canary"]) == 1 and not each["stable"] for each in pods(shop, users)), 30)
+    wait_until(lambda: all(set(each) == {"2"} and len(each["2"]) == 1 for each in shop.pods(users)), 30)
     assert router.sessions()[0].endswith("stands already; it stays after the release")
 
 

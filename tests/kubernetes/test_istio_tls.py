@@ -95,9 +95,8 @@ class Secure:
                 "spec": {"gateways": [self.gateway], "hosts": [SHOP, OTHER], "tls": rules}}  # fmt: skip
 
     def router(self, **more: Any) -> IstioRouter:
-        raw = {"virtual_service": "secure", "stable": "shop-stable", "canary": "shop-canary", "routes": [f"tls/{SHOP}"], "port": 443,
-               "envoys": [{"admin": self.mesh.admin}], "namespace": self.namespace.name,
-               "kubeconfig": str(self.namespace.cluster.kubeconfig), **more}  # fmt: skip
+        raw = {"virtual_service": "secure", "stable": "shop-stable", "canary": "shop-canary", "routes": [f"tls/{SHOP}"],
+               "envoys": [{"admin": self.mesh.admin}], "namespace": self.namespace.name, "kubeconfig": str(self.namespace.cluster.kubeconfig), **more}  # fmt: skip
         return IstioRouter.from_options(validate(raw, IstioRouter.OPTIONS, "router"), {}, self.kube)
 
     def hello(self, name: str = SHOP) -> str:

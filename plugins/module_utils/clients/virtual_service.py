@@ -198,9 +198,10 @@ def service_of(host: str, namespace: str) -> tuple[str, str]:
 
 
 def port_of(manifest: Manifest, slot: str, layout: Layout) -> int:
-    """The port of the slot's destination."""
-    entry = _entry(find(manifest, layout)[0].rule, slot, layout, manifest)
-    return int((entry["destination"].get("port") or {}).get("number") or layout.port or 80)
+    """The port of the slot's destination; where nobody names it, the usual one."""
+    place = find(manifest, layout)[0]
+    entry = _entry(place.rule, slot, layout, manifest)
+    return int((entry["destination"].get("port") or {}).get("number") or layout.port or (443 if place.section == "tls" else 80))
 
 
 def where(manifest: Manifest) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.progressive.delivery.plugins.module_utils.clients import istio_streams
+from ansible_collections.progressive.delivery.plugins.module_utils.clients import istio_envoys, istio_streams
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy import ClusterStatus, EnvoyAdmin
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.virtual_service import Destination, Layout
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
@@ -89,6 +89,12 @@ def test_ports_subsets_others_and_names_of_ones_own() -> None:
     assert istio_streams.difference(manifest(rule(30, "shop.example")), layout(), [listener(led(30, "shop.example", clusters=own))], own) == ""
     other_port = {slot: name.replace("443", "8443") for slot, name in CLUSTERS.items()}
     assert istio_streams.difference(manifest(rule(30, "shop.example")), layout(), [listener(led(30, "shop.example", clusters=other_port))], {}) == ""
+
+
+def test_clusters_are_those_of_the_usual_port_where_nobody_names_one() -> None:
+    assert istio_envoys.cluster_names(TWO, layout("tls/shop.example"), {}) == CLUSTERS
+    plain = {slot: name.replace("443", "80") for slot, name in CLUSTERS.items()}
+    assert istio_envoys.cluster_names(manifest(tcp=[rule(0)]), layout(), {}) == plain
 
 
 def test_http_rules_ask_no_listener() -> None:
