@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 from ansible_collections.progressive.delivery.examples.demo.proxy import free_ports
@@ -100,6 +101,15 @@ class IstioShop(GatewayShop):
 
     def options(self) -> dict[str, Any]:
         return {"virtual_service": "shop", "stable": "shop-stable", "canary": "shop-canary", "total": 1000, "envoys": [{"admin": self.mesh.admin}]}
+
+    def begin(self, count: int) -> list[dict[str, str]]:
+        """So many users who come without a cookie, and the headers that each sends from then on."""
+        return [{"Cookie": self.ask("/").headers["set-cookie"].partition(";")[0]} for _each in range(count)]
+
+    def pods(self, users: list[dict[str, str]], times: int = 5) -> list[dict[str, set[str]]]:
+        """By user: the Pods of each version that answered."""
+        answers = [[json.loads(self.ask("/", **user).text) for _each in range(times)] for user in users]
+        return [{version: {each["pod"] for each in one if each["version"] == version} for version in {each["version"] for each in one}} for one in answers]
 
     def route(self, name: str = "shop") -> dict[str, Any]:
         found = self.admin.get(VIRTUALSERVICES, name)

@@ -32,6 +32,7 @@ def roles_of(release: Mapping[str, Any]) -> tuple[str, ...]:
             f"workload-{kind}": kind != "deployment", "router-gateway-api": router == "gateway_api",
             "router-istio": router == "istio" and "host" not in release["rollout_router"]["istio"],
             "router-istio-subsets": router == "istio" and "host" in release["rollout_router"]["istio"],
+            "router-istio-affinity": router == "istio" and "affinity" in release["rollout_router"]["istio"],
             "router-service": router == "service" and core != "blue-green"}
     return (core, *(name for name, given in used.items() if given))
 

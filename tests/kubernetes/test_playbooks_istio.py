@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The example of a canary in a VirtualService, by ansible-playbook, before Istio's control plane and a real Envoy, with users all the while.
 
-The release file is examples/releases/kubernetes-canary-istio.yml, but for where things are, how long they take, and the slowest of its metrics.
+The release file is examples/releases/kubernetes-canary-istio.yml, but for where things are, how long they take, and the slowest of its metrics. Sessions are
+held as examples/releases/kubernetes-canary-sessions.yml says.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ansible_collections.progressive.delivery.tests.kubernetes.istio_rig import 
 from ansible_collections.progressive.delivery.tests.kubernetes.playbook_rig import Site
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "releases" / "kubernetes-canary-istio.yml"
+SESSIONS = EXAMPLE.with_name("kubernetes-canary-sessions.yml")
 HEADER = {"canary": "true"}
 RATE = 200
 
@@ -32,6 +34,7 @@ class Shop(IstioShop):
         release = yaml.safe_load(re.sub(r"\b5m\b", "4s", EXAMPLE.read_text(encoding="utf-8")))
         release["rollout_kubernetes"] = self.connection()
         release["rollout_router"]["istio"]["envoys"] = [{"admin": self.mesh.admin}]
+        release["rollout_router"]["istio"]["affinity"] = yaml.safe_load(SESSIONS.read_text(encoding="utf-8"))["rollout_router"]["istio"]["affinity"]
         release["rollout_analysis"]["interval"] = "1s"
         release["rollout_analysis"]["provider"]["prometheus"] = {"url": prometheus, "scrape_interval": "1s"}
         # memory would have each bake wait for the kubelet, which looks at its containers every ten seconds or so; test_metrics.py has it
@@ -67,6 +70,8 @@ def test_a_good_canary_is_promoted_and_a_bad_one_taken_back_and_users_notice_the
         assert done.outcome == "paused", done.text
         assert shop.made().read().weight("canary") == 20
         assert shop.tracks(20, **HEADER) == {"canary": 20}
+        users = shop.begin(8)
+        assert all(len(pods) == 1 for user in shop.pods(users, 12) for pods in user.values()), "one Pod of each version, for each session"
         done = site.run("promote", "2")
         assert done.outcome == "paused", done.text
         assert shop.made().read().weight("canary") == 50
@@ -83,6 +88,7 @@ def test_a_good_canary_is_promoted_and_a_bad_one_taken_back_and_users_notice_the
         assert shop.running() == {"stable": ("2", 2), "canary": ("bad", 0)}
         assert shop.made().read().weight("stable") == 100
         assert len(shop.route()["spec"]["http"]) == 1
+        assert all(set(user) == {"2"} and len(user["2"]) == 1 for user in shop.pods(users)), "no cookie leads to the bad one, and each to one Pod of stable"
     failed = [hit for hit in load.hits if hit.status != 200]
     assert {hit.server for hit in failed} == {"bad"}, "nothing failed but what the bad version answered itself"
     assert len(failed) < 0.05 * (len(load.hits) - good)
