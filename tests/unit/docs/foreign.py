@@ -24,7 +24,13 @@ SERVICE = {"selector": ANY, "ports": {"port": ANY, "targetPort": ANY, "name": AN
 BACKENDS = {"name": ANY, "port": ANY, "weight": ANY}
 HTTP_ROUTE = {"parentRefs": {"name": ANY, "namespace": ANY}, "hostnames": ANY, "rules": {"backendRefs": BACKENDS, "matches": ANY, "name": ANY}}
 DESTINATION = {"host": ANY, "subset": ANY, "port": {"number": ANY}}
-VIRTUAL_SERVICE = {"hosts": ANY, "gateways": ANY, "http": {"name": ANY, "match": ANY, "route": {"destination": DESTINATION, "weight": ANY}}}
+ROUTE = {"destination": DESTINATION, "weight": ANY}
+VIRTUAL_SERVICE = {
+    "hosts": ANY, "gateways": ANY,
+    "http": {"name": ANY, "match": ANY, "route": ROUTE, "timeout": ANY, "retries": ANY},
+    "tls": {"match": {"port": ANY, "sniHosts": ANY, "gateways": ANY}, "route": ROUTE},
+    "tcp": {"match": {"port": ANY, "gateways": ANY}, "route": ROUTE},
+}  # fmt: skip
 CONSISTENT_HASH = {"httpCookie": {"name": ANY, "path": ANY, "ttl": ANY}, "httpHeaderName": ANY}
 DESTINATION_RULE = {
     "host": ANY, "trafficPolicy": {"loadBalancer": {"consistentHash": CONSISTENT_HASH, "simple": ANY}}, "subsets": {"name": ANY, "labels": ANY},

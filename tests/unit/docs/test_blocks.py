@@ -210,8 +210,12 @@ def check_mapping(found: Mapping[str, Any], fence: Fence, folder: Path) -> Itera
         yield f"say of what: rollout_router or rollout_analysis.provider in front of {keys}"
     elif foreign_file:
         yield from foreign.strange(found, foreign_file[1], foreign_file[0])
-    elif keys == {"spec"} and set(found["spec"]) == {"template"}:
-        yield from foreign.strange(found["spec"], foreign.DEPLOYMENT, "a Deployment's spec")
+    elif keys == {"spec"}:
+        fitting = [shape for _version, shape in foreign.KINDS.values() if set(found["spec"]) <= set(shape)]
+        if not fitting:
+            yield f"no kind has all of {', '.join(found['spec'])} in its spec"
+        elif all(list(foreign.strange(found["spec"], shape, "spec")) for shape in fitting):
+            yield from foreign.strange(found["spec"], fitting[0], "spec")
     elif "include" in keys or keys == {"variables"} or all(isinstance(part, Mapping) and set(part) & set(foreign.JOB) for part in found.values()):
         yield from check_pipeline(found)
     else:
