@@ -23,6 +23,7 @@ from ansible import constants as C
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 
+from ansible_collections.progressive.delivery.plugins.module_utils.clients import envoy_routes
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog import PROVIDERS, ROUTERS
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.release_file import SPEC
 from ansible_collections.progressive.delivery.tests.unit.docs import foreign, shell
@@ -81,8 +82,13 @@ def check_ini(fence: Fence, folder: Path) -> Iterator[str]:
 
 
 def check_json(fence: Fence, _folder: Path) -> Iterator[str]:
-    if not isinstance(json.loads(fence.text), dict):
+    found = json.loads(fence.text)
+    if not isinstance(found, dict):
         yield "an object is wanted"
+    elif "resources" in found:
+        weights = envoy_routes.read(found, envoy_routes.Layout({"stable": "shop-stable", "canary": "shop-canary"})).weights
+        if weights != {"stable": 100, "canary": 0}:
+            yield f"the router envoy finds {weights} in it"
 
 
 def check_python(fence: Fence, _folder: Path) -> Iterator[str]:
