@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 import yaml
 
-from ansible_collections.progressive.delivery.tests.gitlab.pipeline_rig import CHECKOUT, Project
+from ansible_collections.progressive.delivery.tests.gitlab.pipeline_rig import CHECKOUT, Project, refused, release
 from ansible_collections.progressive.delivery.tests.integration.pool_rig import HaproxyShop, settled
 
 HOSTILE = "{{lookup('pipe','id>ran')}}"
@@ -22,36 +21,9 @@ HOSTILE = "{{lookup('pipe','id>ran')}}"
 EXAMPLES = sorted(path.parent.name for path in (CHECKOUT / "examples" / "gitlab").glob("*/.gitlab-ci.yml"))
 
 
-def release(path: str, shop: HaproxyShop, **changes: Any) -> dict[str, Any]:
-    """A release file of the examples at this shop: its strategy, its steps and its metrics, with bakes of a second or two."""
-    given = yaml.safe_load((CHECKOUT / "examples" / path).read_text(encoding="utf-8"))
-    ours = {name: shop.release[name] for name in ("rollout_previous_version", "rollout_health", "rollout_measure", "rollout_store")}
-    given["rollout_workload"]["pool"]["address_variable"] = "app_address"
-    given["rollout_report"] = {"formats": ["html", "json", "junit"]}  # into the job's own reports/
-    return {**given, **ours, "rollout_router": shop.router, **changes}
-
-
 def analysis(shop: HaproxyShop, **where: Any) -> dict[str, Any]:
     metric = {"name": "error-rate", "builtin": "error_rate", "failure_condition": "result > 0.05", "min_requests": 3}
     return {"provider": {"haproxy": {"endpoints": [plane.socket for plane in shop.planes], **where}}, "interval": "1s", "metrics": [metric]}
-
-
-def junit(project: Project) -> list[ElementTree.Element]:
-    """Every test case of the reports that GitLab would read."""
-    cases = []
-    for path in sorted((project.folder / "reports").glob("*.xml")):
-        root = ElementTree.parse(path).getroot()
-        suites = [root] if root.tag == "testsuite" else list(root)
-        assert suites and all(suite.tag == "testsuite" for suite in suites)
-        for suite in suites:
-            found = suite.findall("testcase")
-            assert int(suite.attrib["tests"]) == len(found)
-            assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure"))
-            assert int(suite.attrib["skipped"]) == len(suite.findall("testcase/skipped"))
-            assert all(case.attrib["name"] and case.attrib["classname"] and float(case.attrib["time"]) >= 0 for case in found)
-            assert len({(case.attrib["classname"], case.attrib["name"]) for case in found}) == len(found), "GitLab keeps one of those that are named alike"
-            cases += found
-    return cases
 
 
 def rolling(folder: Path, shop: HaproxyShop) -> Project:
@@ -68,12 +40,12 @@ def test_rolling_ships_and_rolls_back(tmp_path: Path) -> None:
         assert done.status == 0 and "section_start:" in done.text, done.text
         assert shop.versions == dict.fromkeys(shop.hosts, "2"), done.text
         assert shop.failures() == []
-        assert junit(project)
+        assert project.junit()
         back = project.run("rollback")
         settled()
         assert back.status == 0, back.text
         assert shop.versions == dict.fromkeys(shop.hosts, "1") and shop.failures() == []
-        assert [line.split()[0] for line in (shop.folder / "docker.log").read_text().splitlines()] == ["build", "push"]
+        assert project.docker() == ["build", "push"]
 
 
 def test_blue_green_waits_for_tests_and_for_a_person_and_goes_back(tmp_path: Path) -> None:
@@ -89,7 +61,7 @@ def test_blue_green_waits_for_tests_and_for_a_person_and_goes_back(tmp_path: Pat
         done = project.run()
         assert done.status == 0 and "paused" in done.text, done.text
         assert live.read_text() == "shop blue\n" and shop.versions == {"web1": "1", "web2": "1", "web3": "2", "web4": "2"}
-        assert any(case.attrib["name"] == "test_the_new_version_answers" for case in junit(project)), "the tests' own report"
+        assert any(case.attrib["name"] == "test_the_new_version_answers" for case in project.junit()), "the tests' own report"
 
         promoted = project.run("promote")
         settled()
@@ -119,7 +91,7 @@ def test_canary_stops_at_each_gate_and_each_press_goes_on(tmp_path: Path) -> Non
         last = project.run("promote")
         settled()
         assert last.status == 0 and shop.stored("record")["outcome"] == "promoted", last.text
-        assert junit(project) and shop.failures() == []
+        assert project.junit() and shop.failures() == []
 
 
 def test_abort_takes_a_paused_canary_back(tmp_path: Path) -> None:
@@ -152,21 +124,31 @@ def test_the_new_version_answers():
 """
 
 
+COMPONENT = {"rollout", "promote", "resume", "abort", "rollback"}
+BESIDES = {"ab-test": {"look"}, "rollback": {"watch", "verify", "rollback-to-version", "safe-rollback"}, "zero-downtime": {"expand", "contract"}}
+"""Jobs of an example that call Ansible, beside those of the component."""
+AUTOMATIC = {"rollout", "look", "watch", "verify", "expand"}
+UNQUEUED = {"abort", "watch", "verify"}
+"""What would stop a release, and what only looks: neither waits for the end of what it is about."""
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_jobs_are_safe_to_queue_and_to_read(tmp_path: Path, example: str) -> None:
     shop = HaproxyShop(tmp_path / "shop", {"shop": ("web1",)})
     project = Project(tmp_path / "project", shop, example, {})
     project.commit()
-    jobs = project.jobs()
-    ours = {name: job for name, job in jobs.items() if "ROLLOUT_PLAYBOOK" in job.get("variables", {})}
-    assert set(ours) == {"rollout", "promote", "resume", "abort", "rollback"}
+    jobs = project.jobs("--variable", "CI_PIPELINE_SOURCE=schedule") | project.jobs()
+    assert refused(project.write("merged.yml", yaml.safe_dump(jobs))) == ""
+    ours = {name: job for name, job in jobs.items() if any("ansible-playbook" in line for line in job["script"])}
+    assert set(ours) == COMPONENT | BESIDES.get(example, set())
     for name, job in ours.items():
         assert job["interruptible"] is False
-        assert job.get("resource_group") == (None if name == "abort" else "shop"), name
+        assert job.get("resource_group") == (None if name in UNQUEUED else "shop"), name
         assert job["environment"]["url"].startswith("https://")
-        assert job["artifacts"]["when"] == "always" and job["artifacts"]["reports"]["junit"] == "reports/*.xml"
-        assert (job.get("when") == "manual") is (name != "rollout")
-        for line in [*job["script"], *job["after_script"]]:
+        if "ROLLOUT_RELEASE_FILE" in job["variables"]:
+            assert job["artifacts"]["when"] == "always" and job["artifacts"]["reports"]["junit"] == "reports/*.xml"
+        assert (job.get("when") == "manual") is (name not in AUTOMATIC), name
+        for line in [*job["script"], *job.get("after_script", ())]:
             assert set(re.findall(r"\$\{?(\w+)", line)) <= {"ROLLOUT_INVENTORY", "ROLLOUT_PLAYBOOK", "ROLLOUT_RELEASE_FILE"}, (
                 "nothing of the pipeline in a command"
             )
