@@ -101,3 +101,18 @@ def test_links_of_pages_outside_the_site_lead_somewhere(page: Path) -> None:
 def slug(heading: str) -> str:
     """The anchor that GitHub and the site make of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_chinese_readme_says_what_the_english_one_says() -> None:
+    """The same commands and files, and the same pages to go on to; the table of the Chinese guide's chapters is its own."""
+    one, other = (CHECKOUT / name for name in ("README.md", "README.zh.md"))
+
+    def shown(page: Path) -> list[str]:
+        return [re.sub(r" +# .*", "", fence.text) for fence in fences(page) if fence.info != "text"]
+
+    def links(page: Path) -> set[str]:
+        return {"".join(link) for link in LINK.findall(page.read_text(encoding="utf-8"))}
+
+    assert shown(one) == shown(other)
+    assert links(one) - links(other) == {"README.zh.md"}
+    assert links(other) - links(one) == {"README.md", "docs/zh/guide.md", "docs/guide-coverage.md"}
