@@ -4,7 +4,7 @@
 """What keeps a worker honest when its parent is told to stop, or dies.
 
 A killed ansible-playbook leaves its workers behind, and a worker would go on with the rollout. So each of ours asks the kernel for a TERM
-when its parent dies, and takes TERM and INT as a request to end: the operation in flight finishes, the next wait ends.
+when its parent dies, and takes TERM and INT as a request to end: the operation in flight finishes, the next wait ends. An orphan is gone then.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import threading
 from collections.abc import Iterator
 
 PR_SET_PDEATHSIG = 1
+ORPHANED = 1
+"""The exit status of a worker without a parent; nobody is there to see it."""
 
 
 class Lifeline:
@@ -45,6 +47,8 @@ class Lifeline:
         try:
             yield self
         finally:
+            if self.orphan:
+                os._exit(ORPHANED)  # it has both ends of the pipe for results: more than fits there, and it would wait for ever for somebody to read
             for number, handler in before.items():
                 signal.signal(number, handler)
 

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# The guide's chapter 3: rolling.sh JOB. Both jobs are of one stage, which a runner starts together: rolling.sh stage. The limits are 20 s, not 600 s and 30 s.
+# The guide's chapter 3: rolling.sh JOB. Both jobs are of one stage, which a runner starts together: rolling.sh stage. The limits are 40 s, not 600 s and 30 s.
 set -eo pipefail
 case "$1" in
 stage)
@@ -27,11 +27,11 @@ rolling-deploy)
     }
   }'
   kubectl set image deployment/myapp app=$DOCKER_IMAGE
-  kubectl rollout status deployment/myapp --timeout=20s
+  kubectl rollout status deployment/myapp --timeout=40s
   ;;
 monitor-rollout)
   while true; do
-    STATUS=$(kubectl rollout status deployment/myapp --timeout=20s)
+    STATUS=$(kubectl rollout status deployment/myapp --timeout=40s)
     if [[ $STATUS == *"successfully rolled out"* ]]; then
       echo "✅ 滚动更新成功完成"
       break
