@@ -27,6 +27,7 @@ from ansible_collections.progressive.delivery.tests.bench import (
     migrations,
     overhead,
     replies,
+    served_migration,
     weights,
 )
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import BINARY
@@ -35,6 +36,7 @@ PARTS = {
     "tasks": weights.as_tasks, "weights": weights.as_pools_grow, "envoy": envoy_changes.run, "losses": losses.run, "overhead": overhead.run,
     "kube_tasks": kubernetes.tasks, "kube_blue_green": kubernetes.blue_green, "kube_canary": kubernetes.canary, "kube_losses": kube_losses.run,
     "migrations": migrations.run, "replies": replies.run, "guide": guide.run, "guide_migration": guide_migration.run,
+    "served_migration": served_migration.run,
 }
 
 

@@ -26,8 +26,8 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.errors i
 from ansible_collections.progressive.delivery.plugins.module_utils.core.migration import read
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import database_migration
-from ansible_collections.progressive.delivery.tests.integration import users_app
-from ansible_collections.progressive.delivery.tests.integration.pool_rig import HaproxyShop, settled
+from ansible_collections.progressive.delivery.tests.integration import users_rig
+from ansible_collections.progressive.delivery.tests.integration.pool_rig import settled
 from ansible_collections.progressive.delivery.tests.integration.postgres_rig import PASSWORD, Postgres
 from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import wait_until
 from ansible_collections.progressive.delivery.tests.matrix.rig import Site
@@ -366,19 +366,6 @@ def test_keys_that_are_no_numbers(users: Postgres, kind: str, made: str) -> None
 NAMED = 20_000
 
 
-class UsersShop(HaproxyShop):
-    """The old version knows the column ``name`` of the users, the new one ``nickname`` and nothing else."""
-
-    app = users_app
-
-    def knows(self, server: Postgres) -> None:
-        for versions in self.releases.values():
-            for version, knobs in versions.items():
-                knobs.update(column="name" if version == "1" else "nickname", rows=NAMED, database=server.admin)
-        for host in self.hosts:
-            (self.folder / "hosts" / host / "releases" / "1" / "release.json").write_text(json.dumps(self.releases[host]["1"]))
-
-
 def kept(server: Postgres) -> Any:
     """What the database remembers of its migrations."""
     with psycopg.connect(**server.admin) as link:
@@ -387,27 +374,23 @@ def kept(server: Postgres) -> Any:
 
 def test_a_release_on_a_table_that_both_versions_use(server: Postgres, tmp_path: Path) -> None:
     """Expanded by a hook, both versions behind HAProxy, taken back, tried again and promoted; contracted when nobody goes back any more. No request fails."""
-    server.execute("DROP TABLE IF EXISTS users", f"DROP TABLE IF EXISTS {TABLE}", "CREATE TABLE users (id bigserial PRIMARY KEY, name text NOT NULL)",
-                   f"INSERT INTO users (name) SELECT 'name ' || n FROM generate_series(1, {NAMED}) n")
-    shop = UsersShop(tmp_path, {"blue": ("web1", "web2"), "green": ("web3", "web4")})
-    shop.knows(server)
+    server.execute("DROP TABLE IF EXISTS users", f"DROP TABLE IF EXISTS {TABLE}", users_rig.TABLE, users_rig.fill(NAMED))
+    shop = users_rig.UsersShop(tmp_path, server, NAMED)
     example = yaml.safe_load((EXAMPLES / "database-migration.yml").read_text(encoding="utf-8"))
     shop.release.update({name: example[name] for name in example if name.startswith("database_migration") or name == "rollout_hooks"})
-    shop.release["rollout_workload"]["pool"].update(stable="blue", canary="green")
     contract = yaml.safe_load((EXAMPLES / "database-contract.yml").read_text(encoding="utf-8"))
     contract[0]["tasks"][0]["vars"]["database_migration_rollback_window"] = "{{ lookup('env', 'WINDOW') or '24h' }}"
     (tmp_path / "contract.yml").write_text(yaml.safe_dump(contract))
-    dsn = {"SHOP_DATABASE": f"host=127.0.0.1 port={server.port} user=admin password='{PASSWORD}' dbname=postgres"}
     columns = "SELECT string_agg(column_name, ' ' ORDER BY column_name) FROM information_schema.columns WHERE table_name = 'users'"
     apart = "SELECT count(*) FROM users WHERE name IS DISTINCT FROM nickname"
     wrote = "SELECT count(DISTINCT split_part(nickname, ',', 1)) FROM users WHERE nickname LIKE 'by %%'"
     with shop:
         shop.release.update(rollout_router=shop.router, rollout_steps=[{"set_weight": 50}, {"bake": {"duration": "10m"}}])
-        running = shop.begin("canary", "2", **dsn)
+        running = shop.begin("canary", "2", **shop.dsn)
         shop.until(lambda: any(asked == 50 for asked, _measured, _requests in shop.shares()), running, "a half of the requests at each version", 300)
-        early = shop.run("contract.yml", "2", WINDOW="0s", **dsn)
+        early = shop.run("contract.yml", "2", WINDOW="0s", **shop.dsn)
         assert early.status != 0 and "the last release of shop is under way: the version before may still be needed" in early.text, early.text
-        aborted = shop.run("abort", "2", **dsn)
+        aborted = shop.run("abort", "2", **shop.dsn)
         taken_back = running.end()
         assert (aborted.status, taken_back.status, taken_back.outcome) == (0, 2, "aborted"), aborted.text + taken_back.text
         back = settled()
@@ -416,19 +399,19 @@ def test_a_release_on_a_table_that_both_versions_use(server: Postgres, tmp_path:
 
         shop.until_users(back, {"1"})
         shop.release["rollout_steps"] = [{"set_weight": 50}]
-        released = shop.run("canary", "2", **dsn)
+        released = shop.run("canary", "2", **shop.dsn)
         assert (released.status, released.outcome) == (0, "promoted"), released.text
         assert kept(server) == expanded, "the second release found it expanded"
         settled()
         assert value(server, apart) == 0, "each version sees what the other one wrote"
 
-        still = shop.run("contract.yml", "2", **dsn)
+        still = shop.run("contract.yml", "2", **shop.dsn)
         assert still.status != 0 and "somebody may still go back until" in still.text, still.text
         assert value(server, columns) == "id name nickname"
-        done = shop.run("contract.yml", "2", WINDOW="0s", **dsn)
+        done = shop.run("contract.yml", "2", WINDOW="0s", **shop.dsn)
         assert (done.status, len(kept(server)), value(server, columns)) == (0, 2, "id nickname"), done.text
         shop.until_users(settled(), {"2"})
-        gone = shop.run("rollback", "2", **dsn)
+        gone = shop.run("rollback", "2", **shop.dsn)
         assert gone.status != 0 and "the database was contracted at" in gone.text, gone.text
         settled()
         assert shop.failures() == []
