@@ -12,7 +12,7 @@ prometheus_query() {
 case "$1" in
 deploy-with-auto-rollback)
   kubectl set image deployment/myapp app=$DOCKER_IMAGE
-  if ! kubectl rollout status deployment/myapp --timeout=40s; then
+  if ! kubectl rollout status deployment/myapp --timeout=300s; then
     echo "❌ 部署超时，执行自动回滚"
     kubectl rollout undo deployment/myapp
     exit 1
