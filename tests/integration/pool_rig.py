@@ -253,12 +253,14 @@ class Shop:
 
 
 class HaproxyShop(Shop):
-    """One HAProxy or several, whose one backend sends to the first group. ``by_map``: each group is a backend of its own, and a map says which serves."""
+    """One HAProxy or several, whose one backend sends to the first group. ``by_map``: each group is a backend of its own, and a map says which serves.
+    ``cookie``: what holds sessions at a server."""
 
-    def __init__(self, folder: Path, groups: Mapping[str, tuple[str, ...]], *, balancers: int = 1, by_map: bool = False,
+    def __init__(self, folder: Path, groups: Mapping[str, tuple[str, ...]], *, balancers: int = 1, by_map: bool = False, cookie: str = "",
                  knobs: Mapping[str, Mapping[str, dict[str, Any]]] | None = None) -> None:
         super().__init__(folder, groups, knobs)
         self.by_map = by_map
+        self.cookie = cookie
         self.count = balancers
         self.planes: list[Haproxy] = []
 
@@ -285,7 +287,9 @@ class HaproxyShop(Shop):
         serving = {host for hosts in (pools.values() if self.by_map else list(self.groups.values())[:1]) for host in hosts}
         for backend, hosts in pools.items():
             front += f"backend {backend}\n  balance roundrobin\n  option httpchk GET /health\n  default-server check inter 200ms fall 2 rise 1\n"
-            front += "".join(f"  server {host} 127.0.0.1:{self.ports[host]} weight {100 if host in serving else 0}\n" for host in hosts)
+            front += f"  cookie {self.cookie} insert indirect nocache\n" if self.cookie else ""
+            own = {host: f" cookie {host}" if self.cookie else "" for host in hosts}
+            front += "".join(f"  server {host} 127.0.0.1:{self.ports[host]} weight {100 if host in serving else 0}{own[host]}\n" for host in hosts)
         return front
 
     @property
@@ -294,7 +298,8 @@ class HaproxyShop(Shop):
         if self.by_map:
             live = {"path": str(self.planes[0].folder / "live.map"), "key": "shop", "backends": {"stable": "blue", "canary": "green"}}
             return {"haproxy": {"endpoints": [self.planes[0].socket], "map": live}}
-        return {"haproxy": {"endpoints": [plane.socket for plane in self.planes], "backend": "shop"}}
+        held = {"affinity": {"cookie": {"name": self.cookie}}} if self.cookie else {}
+        return {"haproxy": {"endpoints": [plane.socket for plane in self.planes], "backend": "shop", **held}}
 
     def states(self, number: int = 0, backend: str = "shop") -> dict[str, str]:
         """Server to up, drain, maint or down."""

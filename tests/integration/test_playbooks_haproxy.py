@@ -134,9 +134,9 @@ def test_a_small_canary_group_takes_hosts_over_and_every_share_is_measured(tmp_p
         assert shop.events("look"), "the metric was measured"
 
 
-@pytest.mark.parametrize("rule", [BY_CONDITION, {"judge": "sequential"}], ids=["condition", "sequential"])
-def test_a_bad_canary_is_taken_back_by_haproxys_own_counters(tmp_path: Path, rule: dict[str, Any]) -> None:
-    with HaproxyShop(tmp_path, SMALL) as shop:
+@pytest.mark.parametrize(("rule", "cookie"), [(BY_CONDITION, "SRV"), ({"judge": "sequential"}, "")], ids=["condition, cookies", "sequential"])
+def test_a_bad_canary_is_taken_back_by_haproxys_own_counters(tmp_path: Path, rule: dict[str, Any], cookie: str) -> None:
+    with HaproxyShop(tmp_path, SMALL, cookie=cookie) as shop:
         canary(shop, [{"set_weight": 20}, {"bake": {"duration": "30s"}}], **rule)
         done = shop.run("canary", "failing")
         ended = settled()
@@ -148,6 +148,8 @@ def test_a_bad_canary_is_taken_back_by_haproxys_own_counters(tmp_path: Path, rul
         assert float(str(hurt[-1]["t"])) < ended - 0.3 and len(hurt) < 60
         time.sleep(1)
         assert shop.failures(ended) == []
+        assert {shop.answer(shop.urls[0], Cookie=f"{cookie}=web4")["version"] for _request in range(4)} == {"1"}, "nor whoever has met the canary"
+        assert shop.states()["web4"] == ("maint" if cookie else "up")
         assert {host: shop.versions[host] for host in ("web1", "web2", "web3")} == dict.fromkeys(("web1", "web2", "web3"), "1")
 
 

@@ -16,7 +16,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_errors import NoSuchResource
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import HTTPROUTES, Resource
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError, Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError, Unavailable, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_rights import rules
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Mirror, Routes, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
@@ -234,6 +234,20 @@ def test_a_cluster_without_the_gateway_api_says_so(shop, monkeypatch):
     monkeypatch.setattr(gateway_api, "HTTPROUTES", Resource(HTTPROUTES.group, "v1alpha9", HTTPROUTES.plural, HTTPROUTES.kind))
     with pytest.raises(NoSuchResource, match=r"does not serve httproutes.gateway.networking.k8s.io in version v1alpha9.*kubectl api-resources"):
         shop.made().read()
+
+
+def test_sessions_that_this_api_server_would_not_hold_are_refused_and_lose_no_way_back(shop):
+    """Its HTTPRoutes are of the standard channel: it takes the field, and drops it without a word."""
+    before = shop.route()
+    router = shop.made(affinity={"cookie": {"name": "shop-session", "ttl": "1h"}})
+    with pytest.raises(Unsupported, match="HTTPRoutes of this cluster have no sessionPersistence.*experimental channel"):
+        router.sessions()
+    assert shop.route() == before
+    router.write(split(20))
+    assert "its rules are not as wanted" in router.observe(split(20)).why
+    router.write(split(0))
+    wait_until(lambda: router.observe(split(0)).applied, 30, lambda: router.observe(split(0)).why)
+    assert shop.tracks(20) == {"stable": 20}
 
 
 def test_the_preview_leads_to_the_slot_without_traffic(shop):

@@ -280,7 +280,8 @@ class IstioRouter:
         """Slot to its DestinationRule, empty where there is none. Raises ConfigError for two of one Service."""
         if self.rule:
             return dict.fromkeys(SLOTS, found(self.kube, DESTINATIONRULES, self.rule))
-        home, result = self.kube.namespace, {}
+        home = self.kube.namespace
+        result: dict[str, Manifest] = {}
         there = self.kube.list(DESTINATIONRULES)
         for slot, to in self.layout.slots.items():
             service = virtual_service.service_of(to.host, home)
