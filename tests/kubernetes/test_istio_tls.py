@@ -96,7 +96,8 @@ class Secure:
 
     def router(self, **more: Any) -> IstioRouter:
         raw = {"virtual_service": "secure", "stable": "shop-stable", "canary": "shop-canary", "routes": [f"tls/{SHOP}"],
-               "envoys": [{"admin": self.mesh.admin}], "namespace": self.namespace.name, "kubeconfig": str(self.namespace.cluster.kubeconfig), **more}  # fmt: skip
+               "envoys": [{"admin": self.mesh.admin}], "namespace": self.namespace.name,
+               "kubeconfig": str(self.namespace.cluster.kubeconfig), **more}  # fmt: skip
         return IstioRouter.from_options(validate(raw, IstioRouter.OPTIONS, "router"), {}, self.kube)
 
     def hello(self, name: str = SHOP) -> str:
