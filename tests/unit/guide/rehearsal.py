@@ -117,9 +117,13 @@ def groups() -> dict[str, list[str]]:
 class PlayedClock(FakeClock):
     """Whoever waits lets the world go on, and the world remembers how it was meanwhile."""
 
-    def __init__(self, before: Callable[[], None], after: Callable[[float], None]) -> None:
+    def __init__(self, before: Callable[[], None], after: Callable[[float], None], slept: Callable[[], None]) -> None:
         super().__init__()
-        self._before, self._after = before, after
+        self._before, self._after, self._slept = before, after, slept
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self._slept()
 
     def advance(self, seconds: float) -> None:
         self._before()
@@ -190,7 +194,7 @@ class Rehearsal:
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch, path: str, replicas: int = 4, **file: Any) -> None:
         self.folder, self.path, self.given = folder, path, file
         self.by_hosts = "pool" in self.file("2")["rollout_workload"]
-        self.clock = PlayedClock(self.note, self.until)
+        self.clock = PlayedClock(self.note, self.until, lambda: self.dies("sleeping"))
         self.documents: dict[str, tuple[str, str]] = {}
         self.store = MemoryStore(
             self.documents, before=lambda operation, key: self.dies(f"{operation} {key}"), after=lambda operation, key: self.dies(f"{operation}d {key}")
