@@ -96,7 +96,8 @@ class Busy(Conflict):
         self.seen_for = seen_for
         super().__init__(
             f"busy: held by {lease}; unchanged for the {show_duration(seen_for)} we looked",
-            do=f"Wait for it, or ask it to stop with the abort playbook; a holder that died is replaced after {show_duration(lease.patience)} of silence.",
+            do=f"Wait for it, or ask it to stop with the abort playbook. Where it died, the resume playbook takes it over after "
+            f"{show_duration(lease.patience)} of silence.",
         )
 
 
@@ -128,9 +129,11 @@ def acquire(
     say: Callable[[str], None] = _mute,
     floor_fence: int = 0,
     force: bool = False,
+    outlast: bool = False,
 ) -> Lease:
     """Take the lease for the run ``holder``, looking at a held one for at most ``wait`` seconds.
 
+    ``outlast``: and for as long as a phase that the holder announced may last, if that is longer; it is over when the holder says so.
     ``floor_fence`` is the highest fence seen elsewhere (record, markers on traffic objects); ours will be above it. The same holder
     re-enters with the fence it has. ``force`` does not wait for the end of a stretch, only for ``ttl``. ``say`` gets a line for people.
     Raises Busy, Unavailable, Interrupted; Conflict when every swap was lost to others.
@@ -158,13 +161,14 @@ def acquire(
                 back_off(clock, lost)
                 continue
         waited = asked - begun
-        if waited >= wait:
+        limit = max(wait, since - begun + patience + wait - ttl) if outlast and current.stretch and not force else wait
+        if waited >= limit:
             raise Busy(current, silent)
         if asked - said >= SAY_EVERY:
             said = asked
-            left = f"{show_duration(wait - waited)} more" if wait != float("inf") else "on"
+            left = f"{show_duration(limit - waited)} more" if limit != float("inf") else "on"
             say(f"held by {current}; taken over after {show_duration(patience - silent)} more of silence, looking {left}")
-        clock.sleep(max(0.05, min(LOOK_EVERY, patience - silent, wait - waited)))
+        clock.sleep(max(0.05, min(LOOK_EVERY, patience - silent, limit - waited)))
 
 
 def _take(store: StateStore, clock: Clock, stored: Optional[Stored], *, holder: str, who: str, release: str, ttl: float, floor: int) -> Lease:

@@ -37,6 +37,9 @@ from .verbs.rollback import went_back
 GRACE = 15.0
 """Seconds beyond the lease's term that a request waits for the holder to act on it."""
 
+TAKES_OVER = ("resume", "abort")
+"""Whoever asks for these looks at a run in its deploy or hook phase for as long as that may last; a second rollout is told at once that it is busy."""
+
 DECIDED = (Kind.BAKE, Kind.GATE, Kind.HOOK)
 """Kinds of steps that a person's promote stands in for. A deploy or a share that a killed run left unfinished is done all the same."""
 
@@ -58,7 +61,7 @@ def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     holder, ttl = uuid.uuid4().hex[:12], duration((spec.get("lease") or {}).get("ttl", "90s"))
     try:
         lease = acquire(store, context.clock, holder, who=context.who, release=spec["version"], ttl=ttl, wait=ttl + GRACE,
-                        say=lambda line: context.say(f"{spec['name']}: {line}"), floor_fence=_fence(store, spec), force=spec.get("force", False))
+                        say=lambda line: context.say(f"{spec['name']}: {line}"), floor_fence=_fence(store, spec), force=spec.get("force", False), outlast=purpose in TAKES_OVER)
     except Busy as busy:
         return early_end(spec, Outcome.BUSY, str(busy)[len("busy: "):], context)
     session = Session(store, context.clock, holder, lease.fence)

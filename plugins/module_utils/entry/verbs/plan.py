@@ -216,7 +216,9 @@ def _live_slot(record: Optional[Record], router: Optional[TrafficRouter]) -> str
 
 
 def _live(now: Routes, recorded: str, record: Optional[Record]) -> str:
-    """The slot that carries the traffic, read from the live router and never from a variable."""
+    """The slot that carries the traffic, read from the live router and never from a variable. Of a release that is not promoted yet stable is what it was."""
+    if record is not None and record.running and not record.promoted:
+        return recorded
     full = [track for track, weight in now.weights.items() if weight == FULL]
     if full:
         return full[0]

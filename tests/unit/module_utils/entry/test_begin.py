@@ -12,7 +12,9 @@ import pytest
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import read as read_lease
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.run import Run
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.stored import stored_record
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import release
 from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.service import Service
 
 GATED = {"rollout_steps": [{"set_weight": 20}, {"pause": {}}]}
@@ -82,3 +84,31 @@ def test_a_pause_of_a_run_that_died_before_its_end_is_told_by_the_next_one(servi
     while service.next is not None:
         service.step(begun, {"pause": {"result": "paused"}})
     assert service.begin("resume")["paused_at"] is None
+
+
+@pytest.mark.parametrize(("purpose", "ends"), [("resume", "rolled on"), ("abort", "rolled on"), ("rollout", "busy"), ("promote", "busy")])
+def test_a_run_that_died_in_a_deploy_is_taken_over_by_whoever_asks_for_that(service: Service, purpose: str, ends: str) -> None:
+    """With the numbers that a release has by itself: a deploy may take a quarter of an hour, and whoever takes it over must have looked for that long."""
+    begun = service.begin("rollout", "2")
+    release.run({"operation": "stretch", "release": begun["release"], "seconds": "15m"}, service.context())
+    service.clock.advance(3600)
+    before = service.clock.now()
+    taken = service.begin(purpose, "2")
+    if ends == "busy":
+        assert taken["outcome"] == "busy" and service.clock.now() - before < 110
+        assert "the resume playbook takes it over after 15:00 of silence" in taken["reason"], taken["reason"]
+    else:
+        assert taken["outcome"] == "" and 900 <= service.clock.now() - before < 910, taken
+        assert read_lease(service.store).fence == 2
+
+
+def test_a_run_that_lives_through_its_deploy_is_not_waited_for_any_longer_than_that(service: Service) -> None:
+    begun = service.begin("rollout", "2")
+    holder = Run.open(begun["release"], service.context())
+    holder.session.stretch(900, "deploy")
+    service.clock.after(300, holder.session.unstretch)
+    for beat in range(310, 1500, 15):
+        service.clock.after(beat, holder.session.renew)
+    before = service.clock.now()
+    assert service.begin("resume", "2")["outcome"] == "busy"
+    assert service.clock.now() - before < 310
