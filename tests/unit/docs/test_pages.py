@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import KUBE_OPTIONS
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.web import CONNECTION
+from ansible_collections.progressive.delivery.plugins.module_utils.core.options import Option, Options
 from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.compile import STRATEGIES
 from ansible_collections.progressive.delivery.plugins.module_utils.entry import catalog
 from ansible_collections.progressive.delivery.tests.unit.docs.fences import CHECKOUT, DOCS, fences
@@ -116,3 +119,33 @@ def test_the_chinese_readme_says_what_the_english_one_says() -> None:
     assert shown(one) == shown(other)
     assert links(one) - links(other) == {"README.zh.md"}
     assert links(other) - links(one) == {"README.md", "docs/zh/guide.md", "docs/guide-coverage.md"}
+
+
+# Options of connections, which many adapters have
+
+
+def row(name: str, option: Option) -> str:
+    """The row of a table for an option, in the words of its declaration."""
+    text = re.sub(r"[CEV]\(([^)]*)\)", r"`\1`", option.description)
+    default = "required" if option.required else "" if option.default is None else f"`{str(option.default).lower()}`"
+    return f"| `{name}` | {default} | {text} |"
+
+
+@pytest.mark.parametrize(("heading", "options"), [("Kubernetes", KUBE_OPTIONS), ("HTTP", CONNECTION), ("OAuth 2.0", CONNECTION["oauth2"].options or {})],
+                         ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
+def test_the_options_of_a_connection_are_listed_as_they_are_declared(heading: str, options: Options) -> None:
+    part = (DOCS / "connections.md").read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `.*$", part, re.MULTILINE) == [row(name, option) for name, option in options.items()]
+
+
+ADAPTERS = {"routers": catalog.ROUTERS, "metrics": catalog.PROVIDERS, "workloads": catalog.WORKLOADS, "stores": catalog.STORES, "judges": catalog.JUDGES}
+
+
+@pytest.mark.parametrize(("folder", "name"), [(folder, name) for folder, names in FAMILIES.items() if folder in ADAPTERS for name in sorted(names)])
+def test_every_option_of_an_adapter_is_on_its_page_or_where_that_leads(folder: str, name: str) -> None:
+    page = DOCS / folder / f"{name}.md"
+    text = page.read_text(encoding="utf-8")
+    beside = {(page.parent / target).resolve() for target, _anchor in LINK.findall(text) if target.endswith(".md")}
+    said = text + "".join(other.read_text(encoding="utf-8") for other in beside)
+    silent = [option for option, of in ADAPTERS[folder][name].OPTIONS.items() if not of.hidden and not re.search(rf"\b{option}\b", said)]
+    assert silent == []
