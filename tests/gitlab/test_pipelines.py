@@ -84,13 +84,14 @@ def test_canary_stops_at_each_gate_and_each_press_goes_on(tmp_path: Path) -> Non
         project.commit()
         done = project.run()
         assert done.status == 0 and "half" in done.text, done.text
-        assert shop.stored("record")["outcome"] == "paused" and sorted(shop.versions.values()) == ["1", "1", "2", "2"]
+        assert shop.stored("record")["outcome"] == "paused" and sorted(shop.versions.values()) == ["1", "1", "1", "2"]
         first = project.run("promote")
         assert first.status == 0 and shop.stored("record")["outcome"] == "paused", first.text
-        assert shop.versions == dict.fromkeys(shop.hosts, "2")
+        assert sorted(shop.versions.values()) == ["1", "1", "2", "2"]
         last = project.run("promote")
         settled()
         assert last.status == 0 and shop.stored("record")["outcome"] == "promoted", last.text
+        assert shop.versions == dict.fromkeys(shop.hosts, "2")
         assert project.junit() and shop.failures() == []
 
 
