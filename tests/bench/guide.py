@@ -60,6 +60,8 @@ class Told:
     again: float = 0.0
     """Seconds of everything that was started after the kill."""
     kinds: dict[str, int] = field(default_factory=dict)
+    cpu: float = 0.0
+    """Seconds of a processor that the commands took, which a busy machine does not change much."""
 
 
 @contextmanager
@@ -104,6 +106,12 @@ def at_rest(kube: Kube) -> bool:
         if not spec["replicas"] == status.get("replicas", 0) == status.get("updatedReplicas", 0) == status.get("availableReplicas", 0):
             return False
     return True
+
+
+def children() -> float:
+    """Seconds of a processor that ended children of this process have taken, and theirs."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def patiently(true: Callable[[], bool], seconds: float) -> bool:
@@ -163,19 +171,19 @@ class Case:
             self.codes, self.waited = [], 0.0
         version = "2" if self.case in ("good", "kill") else chapter.bad
         starts = chapter.starts(self.space, self.way, version)
-        began, after, again = time.time(), "", 0.0
+        began, after, again, used = time.time(), "", 0.0, children()
         if self.case == "kill":
             after, again = self.killed(starts, version, began)
         else:
             self.all(starts)
-        ended = time.time()
+        ended, used = time.time(), children() - used
         patiently(lambda: at_rest(self.kube), 120 if self.case in ("good", "kill") else 10)
         time.sleep(AFTER)
         found = entries(self.log, began)
         lost = [entry for entry in found if is_lost(entry) and entry.get("v") != "bad"]
         return Told(chapter.name, self.case, self.way, ended - began, self.waited, len(found), len(lost), sum(entry.get("v") == "bad" for entry in found),
                     self.codes, shares(entries(self.log, time.time() - 2)), after, again,
-                    dict(Counter(f"{entry.get('k', '')} {entry.get('e') or entry['s']}".strip() for entry in lost)))  # fmt: skip
+                    dict(Counter(f"{entry.get('k', '')} {entry.get('e') or entry['s']}".strip() for entry in lost)), round(used, 2))  # fmt: skip
 
 
 def one(chapter: Chapter, cluster: Cluster, mesh: Any, folder: Path, way: str, case: str) -> Told:
@@ -215,6 +223,7 @@ def statuses(codes: list[int]) -> str:
 COLUMNS: dict[str, Callable[[list[Told]], str]] = {
     "runs": lambda told: str(len(told)),
     "s": lambda told: spread([one.seconds for one in told], 1),
+    "s of a processor": lambda told: spread([one.cpu for one in told if one.cpu] or [0.0], 1),
     "of it waits": lambda told: spread([one.waited for one in told]),
     "requests": lambda told: spread([one.requests for one in told]),
     "failed": lambda told: spread([one.failed for one in told]),
@@ -225,7 +234,7 @@ COLUMNS: dict[str, Callable[[list[Told]], str]] = {
     "users at the end": lambda told: each(one.left for one in told),
 }
 TABLES = {
-    "A version that is well": (("good",), ("runs", "s", "of it waits", "requests", "failed")),
+    "A version that is well": (("good",), ("runs", "s", "of it waits", "s of a processor", "requests", "failed")),
     "A version that is not": (("bad", "again"), ("runs", "s", "exit statuses", "requests", "failed", "met the bad version", "users at the end")),
     "Killed in the middle, and started again": (
         ("kill",), ("runs", "users after the kill", "exit statuses", "s of the second run", "failed", "users at the end")),

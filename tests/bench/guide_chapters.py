@@ -206,7 +206,7 @@ class ZeroDowntime(InPlace):
         return space.service("myapp-service", {"app": "myapp"})
 
     def release(self, space: Namespace) -> dict[str, Any]:
-        return {**super().release(space), "rollout_deploy_timeout": SHORT["10m"]}
+        return {**super().release(space), "rollout_deploy_timeout": "2m"}
 
     def manifest(self) -> str:
         """The example's, its times as those of the guide's."""
