@@ -21,6 +21,7 @@ from ..core.health import HEALTH_OPTIONS, parse
 from ..core.metric import analysis_options
 from ..core.options import Option, Options, check, one_key
 from ..core.strategies.compile import HOOK_POINTS, STRATEGIES
+from ..core.target import targets_from
 from ..core.units import duration, show_duration, shown
 from . import notifying
 from .assignment import assignment_options
@@ -256,6 +257,7 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
             result[key] = check(value, option, name)
     if result["verify"].get("checks") is not None:
         result["verify"]["checks"] = _section("health", result["verify"]["checks"], "rollout_verify.checks")
+    targets_from(result["verify"].get("targets") or {}, "rollout_verify.targets")
     if not result["version"].strip():
         raise ConfigError("rollout_version is empty", where="rollout_version", do="Say what to ship.")
     for key in ("version", "previous_version", "to_version"):
