@@ -65,3 +65,27 @@ def tables(page: str) -> set[str]:
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_every_option_has_its_row(page: str, options: Mapping[str, Any]) -> None:
     assert sorted(set(options) - tables(page)) == []
+
+
+def test_the_templates_of_awx_name_each_other_and_playbooks_that_are_there() -> None:
+    """What awx.awx would be asked for, as nothing of AWX runs here: a template for each playbook, and a workflow of these templates."""
+    folder = EXAMPLES / "awx"
+    [play] = yaml.safe_load((folder / "controller.yml").read_text(encoding="utf-8"))
+    templates, workflow = play["tasks"]
+    names = templates["loop"]
+    assert {path.stem for path in folder.glob("*.yml")} == {*names, "controller"}
+    for name in names:
+        [imported] = yaml.safe_load((folder / f"{name}.yml").read_text(encoding="utf-8"))
+        assert imported["ansible.builtin.import_playbook"] == f"progressive.delivery.{name}"
+    template, told = templates["awx.awx.job_template"], templates["awx.awx.job_template"]["allow_simultaneous"]
+    assert (template["name"], template["playbook"], told) == ("shop: {{ item }}", "{{ item }}.yml", "{{ item != 'rollout' }}")
+    nodes = {node["identifier"]: node for node in workflow["awx.awx.workflow_job_template"]["workflow_nodes"]}
+    for node in nodes.values():
+        unified = node["unified_job_template"]
+        assert unified["type"] == "workflow_approval" or unified["name"].removeprefix("shop: ") in names
+        assert {after["identifier"] for ways in node.get("related", {}).values() for after in ways} <= set(nodes)
+    approval = nodes["half"]
+    assert [after["identifier"] for after in approval["related"]["success_nodes"]] == ["promote"]
+    assert [after["identifier"] for after in approval["related"]["failure_nodes"]] == ["abort"]
+    page = (CHECKOUT / "docs" / "tutorial-awx.md").read_text(encoding="utf-8")
+    assert approval["unified_job_template"]["timeout"] == 4 * 3600 and "for four hours" in page and "timeout: 4h" in page
