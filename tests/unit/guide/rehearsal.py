@@ -254,6 +254,10 @@ class Rehearsal:
         analysis = given.get("rollout_analysis")
         if isinstance(analysis, Mapping):
             given["rollout_analysis"] = {**analysis, "provider": {"memory": {"values": {"played": 1}}}}
+        if "conversion" in given.get("rollout_ab_test", {}):
+            conversion = {name: value for name, value in given["rollout_ab_test"]["conversion"].items() if name != "provider"}
+            own = {"provider": {"memory": {"values": {"played": 1}}}} if "provider" in given["rollout_ab_test"]["conversion"] else {}
+            given["rollout_ab_test"] = {**given["rollout_ab_test"], "conversion": {**conversion, **own}}
         given["rollout_report"] = {**given.get("rollout_report", {}), "directory": str(self.folder / "reports")}
         return given
 
