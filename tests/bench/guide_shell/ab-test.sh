@@ -1,9 +1,10 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # The guide's chapter 5, as far as it moves traffic: ab-test.sh JOB. Mended, or no request would ever reach it: the VirtualService names its gateway.
+# shellcheck disable=all  # the guide's own lines, as they are
 set -eo pipefail
 case "$1" in
 deploy-ab-test)

@@ -1,9 +1,10 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # The guide's chapter 2, job by job: blue-green.sh JOB. A runner ends a job at its first command that fails. Sleeps are a fiftieth.
+# shellcheck disable=all  # the guide's own lines, as they are
 set -eo pipefail
 case "$1" in
 deploy-to-blue)

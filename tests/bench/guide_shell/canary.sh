@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -6,6 +6,7 @@
 # The guide's chapter 4: canary.sh JOB. Sleeps and windows are a fiftieth; labels are those of the app. Mended, or no run would pass the first job:
 # --type merge, without which kubectl patches no VirtualService; curl -g, without which it takes the query's braces for its own; prometheus_query, which the
 # guide never defines.
+# shellcheck disable=all  # the guide's own lines, as they are
 set -eo pipefail
 prometheus_query() {
   curl -sg "$PROMETHEUS/api/v1/query" --data-urlencode "query=$1" | jq -r '.data.result[0].value[1]'

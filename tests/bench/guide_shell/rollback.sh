@@ -1,10 +1,11 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # The guide's chapter 7: rollback.sh JOB. Sleeps are a fiftieth, windows too (the 30 minutes are 12 s); labels are those of the app. Mended, or the second job
 # would end at its first line: prometheus_query, which the guide never defines, and a step for the subquery.
+# shellcheck disable=all  # the guide's own lines, as they are
 set -eo pipefail
 prometheus_query() {
   curl -sg "$PROMETHEUS/api/v1/query" --data-urlencode "query=$1" | jq -r '.data.result[0].value[1]'

@@ -1,10 +1,11 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Copyright (c) 2026, the progressive.delivery authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # The guide's chapter 6: zero-downtime.sh JOB. The delays of probes are a fifth or less, the preStop is 6 s. Mended, or the API
 # server would refuse it: selector and labels. Changed because the test image has no shell: the preStop sleeps by itself.
+# shellcheck disable=all  # the guide's own lines, as they are
 set -eo pipefail
 case "$1" in
 health-check-config)
