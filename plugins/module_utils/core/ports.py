@@ -88,7 +88,7 @@ class Assigning(Protocol):
 class Holding(Protocol):
     """What a TrafficRouter may have besides: sessions stay with the server that answered them (``affinity``, see :mod:`.affinity`).
 
-    A track at 0 % has no session left once its write has returned, whoever held it; and nothing about sessions makes a write of 0 % fail.
+    A track at 0 % has no session left once that is in force, whatever held it; and nothing about sessions makes a write fail that gives one track everything.
     """
 
     def sessions(self) -> list[str]:
