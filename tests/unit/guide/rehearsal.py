@@ -180,9 +180,10 @@ class PlayedMetrics(MemoryProvider):
         return cls()
 
     def script(self) -> Mapping[str, Sequence[Any]]:
-        if self.play.away:
-            return {name: [{"error": "connection refused"}] for name in (self.asked[-1][0],)} if self.asked else {}
-        return {self.asked[-1][0]: [self.play.answer(*self.asked[-1])]} if self.asked else {}
+        if not self.asked:
+            return {}
+        name, window = self.asked[-1]
+        return {name: [{"error": "connection refused"} if self.play.away else self.play.answer(name, window)]}
 
 
 class Rehearsal:
@@ -206,8 +207,10 @@ class Rehearsal:
         self.life: list[Stretch] = []
         self.beings: dict[str, list[tuple[Being, Turns]]] = {}
         self.deploys: list[tuple[str, str]] = []
-        self.away, self.stuck, self.hook_fails = False, "", ""
-        """Metrics do not answer; a version whose replicas never come up; a hook of the user's that fails."""
+        self.away = False
+        """Whether the metrics server does not answer."""
+        self.stuck, self.hook_fails = "", ""
+        """A version whose replicas never come up, and a hook of the user's that fails."""
         self.silent: set[str] = set()
         """Replicas, or hosts, that do not answer while they run 2, whatever that is like."""
         self.dies_at: Callable[[str], bool] = lambda moment: False
