@@ -61,7 +61,8 @@ def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     holder, ttl = uuid.uuid4().hex[:12], duration((spec.get("lease") or {}).get("ttl", "90s"))
     try:
         lease = acquire(store, context.clock, holder, who=context.who, release=spec["version"], ttl=ttl, wait=ttl + GRACE,
-                        say=lambda line: context.say(f"{spec['name']}: {line}"), floor_fence=_fence(store, spec), force=spec.get("force", False), outlast=purpose in TAKES_OVER)
+                        say=lambda line: context.say(f"{spec['name']}: {line}"), floor_fence=_fence(store, spec), force=spec.get("force", False),
+                        outlast=purpose in TAKES_OVER)  # fmt: skip
     except Busy as busy:
         return early_end(spec, Outcome.BUSY, str(busy)[len("busy: "):], context)
     session = Session(store, context.clock, holder, lease.fence)
