@@ -20,7 +20,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.strategi
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import advise as verb
 from ansible_collections.progressive.delivery.tests.cluster import pki
-from ansible_collections.progressive.delivery.tests.unit.test_examples import EXAMPLES, compiled, variables
+from ansible_collections.progressive.delivery.tests.unit.docs.releases import EXAMPLES, compiled, variables
 
 SITUATIONS = [
     ("a web shop: must not stop, many orders, money for machines", {"downtime": "no", "capacity": "double", "risk": "medium"}, "blue_green"),
