@@ -32,7 +32,6 @@ KILLED = [
     *((ISTIO, moment) for moment in MOMENTS),
     ("releases/kubernetes-blue-green.yml", "before the record says that it is done"),
     ("releases/kubernetes-blue-green.yml", "while it waits"),
-    ("gitlab/canary/canary.yml", "before the record says that it is done"),
     ("gitlab/canary/canary.yml", "after the load balancer took it"),
     ("pool/haproxy-rolling.yml", "before the step"),
     ("pool/haproxy-rolling.yml", "after the record says so"),
