@@ -192,6 +192,14 @@ def _connect(first: int) -> None:
     run("ip", "route", "add", NETWORK, "via", NODE_ADDRESS)
 
 
+def _disconnect() -> None:
+    """Take the cable away. The kernel does so in its own time once a namespace has no process left, and the next node would find its network taken."""
+    link = Path("/sys/class/net") / LINK
+    if link.exists():
+        subprocess.run(["ip", "link", "delete", LINK], capture_output=True, check=False)  # it may go by itself meanwhile
+        wait(lambda: not link.exists(), f"the end of {LINK}")
+
+
 def _refuse_taken_network() -> None:
     taken = subprocess.run(["ip", "-4", "route", "show", "root", NETWORK], capture_output=True, text=True, check=True).stdout
     if taken.strip():
@@ -206,6 +214,7 @@ def _remove() -> None:
     for group in _cgroups():
         folders = [Path(found[0]) for found in os.walk(group, topdown=False)]
         wait(lambda folders=folders: all(_removed(folder) for folder in folders), f"the end of the processes in {group}")  # type: ignore[misc]
+    _disconnect()
     wait(_state_removed, f"the removal of {STATE}, or is something mounted in it? It", 20)
 
 

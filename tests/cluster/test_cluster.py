@@ -179,3 +179,13 @@ def test_the_host_is_left_alone() -> None:
     assert "kube-proxy" not in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     assert "cni0" not in links and links.count("pdnode0") == 1
+
+
+def test_what_is_left_of_a_node_is_no_hindrance_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel takes a namespace apart after its last process has ended; its end of the cable is there for so long."""
+    link = "pdleft0"
+    monkeypatch.setattr(node, "LINK", link)
+    node.run("ip", "link", "add", link, "type", "veth", "peer", "name", "pdleft1")
+    node._disconnect()
+    assert not Path(f"/sys/class/net/{link}").exists()
+    node._disconnect()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import yaml
 
@@ -57,8 +57,9 @@ def _leaves(value: Any, option: Any, path: str) -> Iterator[Leaf]:
         yield path, value, option is not None and option.type == "duration"
 
 
-def shortened(release: Mapping[str, Any], shorter: Mapping[str, str] = SHORTER) -> dict[str, Any]:
-    """The release with other durations, where ``shorter`` has one."""
+def shortened(release: Mapping[str, Any], shorter: Optional[Mapping[str, str]] = None) -> dict[str, Any]:
+    """The release with other durations, where ``shorter`` has one; :data:`SHORTER` by itself."""
+    shorter = SHORTER if shorter is None else shorter
     durations = {path for path, _value, is_duration in leaves(release) if is_duration}
 
     def copied(value: Any, path: str) -> Any:
@@ -93,7 +94,7 @@ def _says_where(path: str) -> bool:
     return False
 
 
-def overlaid(path: str, shorter: Mapping[str, str] = SHORTER, **changes: Any) -> dict[str, Any]:
+def overlaid(path: str, shorter: Optional[Mapping[str, str]] = None, **changes: Any) -> dict[str, Any]:
     """The release file ``path`` below examples/, shortened. ``changes`` may say where things are, or give a duration; anything else is refused."""
     release: dict[str, Any] = yaml.safe_load((EXAMPLES / path).read_text(encoding="utf-8"))
     made = {**shortened(release, shorter), **changes}

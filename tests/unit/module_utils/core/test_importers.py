@@ -20,7 +20,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.entry import 
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import import_release
 from ansible_collections.progressive.delivery.tests.cluster import pki
-from ansible_collections.progressive.delivery.tests.unit.test_examples import compiled, variables
+from ansible_collections.progressive.delivery.tests.unit.docs.releases import compiled, variables
 
 CANARY = """
 apiVersion: argoproj.io/v1alpha1

@@ -175,7 +175,9 @@ def test_examples_of_the_pages_are_asked(server: ScriptedServer, place: str, tex
     """Options and queries are accepted, all that is to be filled in is, and the question gets as far as the server, who is busy."""
     read = yaml.safe_load(re.sub(r"\{\{ lookup\('ansible\.builtin\.env', '\w+'\) \}\}", KEY, text))["rollout_analysis"]
     [options] = read["provider"].values()
-    options["url"] = re.sub(r"^https?://[^/]+", server.url, options["url"])
+    for holder, key in ((options, "url"), (options.get("oauth2") or {}, "token_url")):
+        if key in holder:
+            holder[key] = re.sub(r"^https?://[^/]+", server.url, holder[key])
     server.reply = reply("busy", "503 Service Unavailable")
     found = validate(read, ANALYSIS, "rollout_analysis")
     for metric in build.metrics(found):
