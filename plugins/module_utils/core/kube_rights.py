@@ -92,7 +92,7 @@ EXTRA: Mapping[str, Row] = {
     "router-istio-subsets": Row("For the router istio with host: the slots are subsets of one Service.",
                                 (*ROUTER["istio"], ("destinationrules.networking.istio.io", "get"), ("destinationrules.networking.istio.io", "patch"),
                                  ("pods", "list"))),
-    "router-istio-affinity": Row("For affinity of the router istio between two Services: a DestinationRule of each holds the sessions.", HOLDING),
+    "router-istio-affinity": Row("For affinity of the router istio with two Services: their DestinationRules hold sessions.", HOLDING),
     "router-service": Row("For the router service, beside another strategy than blue-green.", ROUTER["service"]),
     "workload-statefulset": Row("For StatefulSets.", (*WORKLOAD["statefulset"], ("statefulsets.apps", "create"), ("pods", "delete"))),
     "workload-daemonset": Row("For DaemonSets.", WORKLOAD["daemonset"]),
