@@ -244,7 +244,8 @@ def analysis_options(providers: Options) -> Options:
     return {
         "provider": Option("dict", "Where metrics are measured.", options=providers, one_of=True),
         "metrics": Option("list", "The metrics. At least one; none at all is written C(rollout_analysis: none).", elements="dict", options=metric),
-        "preset": Option("str", "Metrics by name, beside those listed: V(guide) is errors at most twice and p95 at most 1.5 times that of stable.",
+        "preset": Option("str", "Metrics by name, beside those listed: V(guide) is errors at most twice and p95 at most 1.5 times that of stable;"
+                         " V(guide_before) is the same beside the 30 minutes before the release, for strategies that have no two versions serve at once.",
                          choices=tuple(PRESETS)),
         "interval": Option("duration", "Time between two looks, for metrics that give neither interval nor count.", default="10s"),
         "on_inconclusive": Option(

@@ -14,6 +14,11 @@ PRESETS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         {"name": "error-rate", "builtin": "error_rate", "judge": "sequential", "max_ratio": 2.0},
         {"name": "p95", "builtin": "latency", "quantile": 0.95, "max_ratio": 1.5, "min_requests": 100},
     ),
+    # the same where no other version serves beside the new one: held against the half hour before the release
+    "guide_before": (
+        {"name": "error-rate", "builtin": "error_rate", "baseline": "before", "max_ratio": 2.0, "max_delta": 0.01, "min_requests": 100},
+        {"name": "p95", "builtin": "latency", "quantile": 0.95, "baseline": "before", "max_ratio": 1.5, "min_requests": 100},
+    ),
 }
 
 

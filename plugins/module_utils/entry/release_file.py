@@ -257,7 +257,10 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
             result[key] = check(value, option, name)
     if result["verify"].get("checks") is not None:
         result["verify"]["checks"] = _section("health", result["verify"]["checks"], "rollout_verify.checks")
-    targets_from(result["verify"].get("targets") or {}, "rollout_verify.targets")
+    asked = targets_from(result["verify"].get("targets") or {}, "rollout_verify.targets")
+    if bool(asked) != bool(result["verify"].get("checks")):
+        lacking, do = ("checks", "such as {http: {url: 'https://${address}/health'}}") if asked else ("targets", "such as {shop: shop.example.com}")
+        raise ConfigError("nobody is asked anything", where=f"rollout_verify.{lacking}", do=f"Give it too, {do}.")
     if not result["version"].strip():
         raise ConfigError("rollout_version is empty", where="rollout_version", do="Say what to ship.")
     for key in ("version", "previous_version", "to_version"):

@@ -114,6 +114,9 @@ def test_the_preset_of_the_watch() -> None:
     assert [metric["name"] for metric in PRESETS["guide"]] == ["error-rate", "p95"]
     assert (errors.builtin, errors.max_ratio, errors.baseline_window) == ("error_rate", 2, 1800)
     assert (p95.builtin, p95.quantile, p95.max_ratio, p95.baseline_window) == ("latency", 0.95, 1.5, 1800)
+    errors, p95 = build.metrics({"preset": "guide_before", "provider": {"prometheus": {"url": "http://prometheus:9090"}}})
+    assert (errors.builtin, errors.max_ratio, errors.baseline, errors.baseline_window) == ("error_rate", 2, "before", 1800)
+    assert (p95.builtin, p95.quantile, p95.max_ratio, p95.baseline, p95.baseline_window) == ("latency", 0.95, 1.5, "before", 1800)
     watch = check({}, release_file.SPEC["rollout_watch"], "rollout_watch")
     assert duration(watch["duration"]) == 600 and duration(release_file.ANALYSIS["interval"].default) == 10
 

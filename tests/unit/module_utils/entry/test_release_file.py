@@ -268,6 +268,8 @@ BAD = [
     ({"rollout_health": {"tcp": {}, "max_failed": "all"}}, "rollout_health.max_failed"),
     ({"rollout_verify": {"checks": {"tpc": {}}}}, "rollout_verify.checks", "Did you mean tcp?"),
     ({"rollout_verify": {"targets": []}}, "rollout_verify.targets"),
+    ({"rollout_verify": {"targets": {"shop": "shop.example"}}}, "rollout_verify.checks", "nobody is asked anything"),
+    ({"rollout_verify": {"checks": {"http": {"url": "https://shop.example/health"}}}}, "rollout_verify.targets", "Give it too"),
     ({"rollout_verify": {"targets": {"shop": "shop.example/health"}}}, "rollout_verify.targets", "neither a host name nor an IP address"),
     # hooks, and the rest
     ({"rollout_hooks": {"before": []}}, "rollout_hooks"),
