@@ -101,7 +101,8 @@ class Preflight:
         for index, metric in enumerate(self._metrics):
             if metric.judge in JUDGES and self._plan.previous and not metric.dry_run and not comparing(self._plan):
                 raise ConfigError(f"{metric.judge} compares two versions under the same load, and no bake of this plan has requests on both",
-                                  where=f"rollout_analysis.metrics[{index}].judge", do="Bake at a share below 100 %, or use conditions or baseline: before (preset: guide_before has that).")
+                                  where=f"rollout_analysis.metrics[{index}].judge",
+                                  do="Bake at a share below 100 %, or use conditions or baseline: before (preset: guide_before has that).")
             for step in filter(_watched, self._plan.steps):
                 metric.check_fits(step.duration or 0, f"rollout_analysis.metrics[{index}]")
         mute = self._one_sided()
