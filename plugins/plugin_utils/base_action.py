@@ -9,6 +9,7 @@ shipped: see :mod:`.remote`.
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import sys
@@ -23,7 +24,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils.clients.clock import SystemClock
-from ..module_utils.core.errors import ConfigError, DeliveryError, Fenced, Interrupted, MissingDependency, Unsupported
+from ..module_utils.core.errors import ConfigError, Conflict, DeliveryError, Fenced, Interrupted, MissingDependency, Unsupported
 from ..module_utils.core.options import argument_spec, given
 from ..module_utils.core.record import Outcome
 from ..module_utils.entry.context import Context
@@ -40,6 +41,9 @@ DISPLAY = Display()
 # This module is loaded once, in ansible-playbook itself: a worker's standard input says nothing about the user's. AWX (ansible-runner) and some CI runners
 # give a job a terminal at which nobody sits.
 NOBODY = ("AWX_ISOLATED_DATA_DIR", "CI")
+if isinstance(sys.stdout, io.TextIOWrapper):
+    # Ansible does not flush what it displays, so that a job's log, which is no terminal, would get the lines of a wait when 8 KiB of them have come together.
+    sys.stdout.reconfigure(line_buffering=True)
 INTERACTIVE = sys.stdin is not None and sys.stdin.isatty() and not any(os.environ.get(name) for name in NOBODY)
 
 
@@ -142,6 +146,8 @@ def refusal(error: DeliveryError) -> Outcome:
     """What an error means where it ends a run before anything changed."""
     if isinstance(error, Fenced):
         return Outcome.FENCED
+    if isinstance(error, Conflict):
+        return Outcome.BUSY  # somebody else was at it in the same moment
     return Outcome.INVALID if isinstance(error, (ConfigError, Unsupported, MissingDependency)) else Outcome.FAILED
 
 

@@ -56,7 +56,9 @@ class Cluster:
 
     def kubectl(self, *words: str, stdin: str = "", kubeconfig: Optional[Path] = None, seconds: float = 120) -> str:
         """Run kubectl and return what it prints. Raises KubectlFailed."""
-        command = [self.kubectl_path, "--kubeconfig", str(kubeconfig or self.kubeconfig), *words]
+        # What kubectl remembers of the server's kinds goes with the server: another node at the same address may have others.
+        remembers = f"--cache-dir={self.kubeconfig.parent / 'kubectl-cache'}"
+        command = [self.kubectl_path, remembers, "--kubeconfig", str(kubeconfig or self.kubeconfig), *words]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
         if done.returncode:
             raise KubectlFailed(f"kubectl {' '.join(words)}: {done.stderr.strip()}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -105,7 +106,8 @@ class Project:
             "CI_REGISTRY_IMAGE=registry.example.com/shop",
             *words,
         ]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") or name == "ANSIBLE_COLLECTIONS_PATH"}
+        strange = re.compile(r"PYTHONUNBUFFERED|ANSIBLE_(?!COLLECTIONS_PATH$)")
+        kept = {name: value for name, value in os.environ.items() if not strange.match(name)}
         path = os.pathsep.join([str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
         done = subprocess.run(
             command,

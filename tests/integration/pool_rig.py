@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -154,7 +155,8 @@ class Shop:
         self.write_files(self.folder)
         log = self.folder / f"run-{len(list(self.folder.glob('run-*')))}.txt"
         file = playbook if playbook.endswith(".yml") else f"progressive.delivery.{playbook}"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") or name == "ANSIBLE_COLLECTIONS_PATH"}
+        strange = re.compile(r"PYTHONUNBUFFERED|ANSIBLE_(?!COLLECTIONS_PATH$)")
+        kept = {name: value for name, value in os.environ.items() if not strange.match(name)}
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [str(PLAYBOOK), "-i", "inventory.yml", file, "-e", "@shop.yml", *arguments],

@@ -155,7 +155,8 @@ class Site:
         log = self.folder / f"run-{len(list(self.folder.glob('run-*')))}.txt"
         file = playbook if playbook.endswith(".yml") else f"progressive.delivery.{playbook}"
         command = [str(PLAYBOOK), "-i", "inventory.yml", file, "-e", "@shop.yml", *self.arguments, *arguments]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") or name == "ANSIBLE_COLLECTIONS_PATH"}
+        strange = re.compile(r"PYTHONUNBUFFERED|ANSIBLE_(?!COLLECTIONS_PATH$)")  # what users do not set, and would be seen in what a run says, and when
+        kept = {name: value for name, value in os.environ.items() if not strange.match(name)}
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 from pathlib import Path
@@ -98,6 +99,7 @@ def test_ctrl_c_ends_a_watch_and_changes_nothing(shop: Site) -> None:
     shop.release["rollout_watch"] = {"duration": "10m", "interval": "500ms"}
     watching = shop.start("watch")
     shop.until(lambda: watching.text.count("errors") > 2, watching)
+    assert len(watching.text) < io.DEFAULT_BUFFER_SIZE / 2, "a line comes when it is said, not when a buffer is full"
     watching.send_all(signal.SIGINT)
     done = watching.end()
     assert done.status != 0 and "Traceback" not in done.text
@@ -118,7 +120,7 @@ def test_what_cannot_be_watched_is_said(tmp_path: Path) -> None:
 def test_a_watch_too_short_to_see_anybody_ill_is_refused(tmp_path: Path) -> None:
     site = Site(tmp_path)
     assert site.run("rollout", "2").outcome == "promoted"
-    site.release["rollout_health"] = {"http": {"url": "http://${address}:1/health"}, "interval": "1s"}
+    site.release["rollout_health"] = {"http": {"url": "http://${address}:1/health"}, "interval": "500ms", "retries": 3}
     site.release["rollout_watch"] = {"duration": "500ms"}
     short = site.run("watch")
     assert (short.status, short.outcome) == (2, "invalid") and "is too short to see somebody ill" in short.text, short.text
