@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
+import select
 
 import yaml
 
@@ -39,9 +41,15 @@ def test_at_a_terminal_it_asks_what_was_not_given(site: Site) -> None:
     child, terminal = pty.fork()
     if child == 0:
         os.execve(words[0], words, {**{name: value for name, value in os.environ.items() if name != "CI"}, "ANSIBLE_NOCOLOR": "1"})
-    text, answered = "", 0
+    text = ""
     with os.fdopen(terminal, "r+b", buffering=0) as screen:
         while True:
+            if not select.select([screen], [], [], 0.3)[0]:
+                # Keys that were pressed before a question are thrown away, and nobody can see from here when it listens: so press until it goes on.
+                if asked := text.count("or nothing)"):
+                    with contextlib.suppress(OSError):  # it has ended meanwhile
+                        screen.write(b"no\r" if asked == 1 else b"\r")
+                continue
             try:
                 part = screen.read(4096)
             except OSError:  # the child has closed its end
@@ -49,9 +57,6 @@ def test_at_a_terminal_it_asks_what_was_not_given(site: Site) -> None:
             if not part:
                 break
             text += part.decode(errors="replace")
-            while text.count("or nothing)") > answered:
-                screen.write(b"no\r" if "May the service" in text and not answered else b"\r")
-                answered += 1
     _pid, status = os.waitpid(child, 0)
-    assert (os.waitstatus_to_exitcode(status), answered) == (0, 6), text
+    assert (os.waitstatus_to_exitcode(status), text.count("or nothing)")) == (0, 6), text
     assert yaml.safe_load((site.folder / "asked.yml").read_text())["rollout_strategy"] == "blue_green"
