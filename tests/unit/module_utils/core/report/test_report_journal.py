@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.codec import encode
@@ -94,6 +94,7 @@ ANYTHING = st.recursive(
 FIELDS = sorted({name for kind in j.KINDS.values() for name in kind.__dataclass_fields__})
 
 
+@settings(max_examples=30)  # each is large: all fields of all kinds
 @given(st.lists(st.fixed_dictionaries({"kind": st.sampled_from([*j.KINDS, "other"])}, optional=dict.fromkeys(FIELDS, ANYTHING)), max_size=6))
 def test_a_report_comes_of_any_events(events: list[dict[str, object]]) -> None:
     page = render(j.from_events(events))
