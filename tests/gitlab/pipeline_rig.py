@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ from xml.etree import ElementTree
 import yaml
 
 from ansible_collections.progressive.delivery.tests.integration.pool_rig import Shop
-from ansible_collections.progressive.delivery.tests.matrix.rig import Finished
+from ansible_collections.progressive.delivery.tests.matrix.rig import Finished, users_environment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ORIGIN = "git@gitlab.example.com:shop/shop.git"
@@ -106,8 +105,7 @@ class Project:
             "CI_REGISTRY_IMAGE=registry.example.com/shop",
             *words,
         ]
-        strange = re.compile(r"PYTHONUNBUFFERED|ANSIBLE_(?!COLLECTIONS_PATH$)")
-        kept = {name: value for name, value in os.environ.items() if not strange.match(name)}
+        kept = users_environment()
         path = os.pathsep.join([str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
         done = subprocess.run(
             command,

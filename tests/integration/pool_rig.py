@@ -10,8 +10,6 @@ every request of the users, and what each deploy saw of its own host in every HA
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
 import sys
 import time
@@ -29,7 +27,7 @@ from ansible_collections.progressive.delivery.examples.demo import app, load
 from ansible_collections.progressive.delivery.examples.demo.proxy import Proxy, end, free_ports, spawn
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.haproxy import HaproxyClient
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Haproxy, until
-from ansible_collections.progressive.delivery.tests.matrix.rig import PLAYBOOK, Finished, Running
+from ansible_collections.progressive.delivery.tests.matrix.rig import PLAYBOOK, Finished, Running, users_environment
 
 RATE = 120.0
 """Requests a second of the users, over all load balancers."""
@@ -155,8 +153,7 @@ class Shop:
         self.write_files(self.folder)
         log = self.folder / f"run-{len(list(self.folder.glob('run-*')))}.txt"
         file = playbook if playbook.endswith(".yml") else f"progressive.delivery.{playbook}"
-        strange = re.compile(r"PYTHONUNBUFFERED|ANSIBLE_(?!COLLECTIONS_PATH$)")
-        kept = {name: value for name, value in os.environ.items() if not strange.match(name)}
+        kept = users_environment()
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [str(PLAYBOOK), "-i", "inventory.yml", file, "-e", "@shop.yml", *arguments],

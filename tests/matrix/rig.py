@@ -93,6 +93,12 @@ class Finished:
         return str(json.loads(f'"{found.group(1)}"'))
 
 
+def users_environment() -> dict[str, str]:
+    """This process's environment without what users do not set, and would be seen in what a run says, and when."""
+    strange = re.compile(r"PYTHONUNBUFFERED|ANSIBLE_(?!COLLECTIONS_PATH$)")
+    return {name: value for name, value in os.environ.items() if not strange.match(name)}
+
+
 @dataclass
 class Site:
     """One service: its inventory, its release file and what stands for its load balancer."""
@@ -155,8 +161,7 @@ class Site:
         log = self.folder / f"run-{len(list(self.folder.glob('run-*')))}.txt"
         file = playbook if playbook.endswith(".yml") else f"progressive.delivery.{playbook}"
         command = [str(PLAYBOOK), "-i", "inventory.yml", file, "-e", "@shop.yml", *self.arguments, *arguments]
-        strange = re.compile(r"PYTHONUNBUFFERED|ANSIBLE_(?!COLLECTIONS_PATH$)")  # what users do not set, and would be seen in what a run says, and when
-        kept = {name: value for name, value in os.environ.items() if not strange.match(name)}
+        kept = users_environment()
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,

@@ -303,8 +303,6 @@ def trial(spec: Mapping[str, Any]) -> tuple[Design, Optional[Metric]]:
             raise ConfigError("nothing is counted, so that a run has nothing to go on with", where=f"{where}.run_duration",
                               do="Give rollout_ab_test.conversion, or leave it away.")
         return design, None
-    if options.get("run_duration"):
-        duration(options["run_duration"], f"{where}.run_duration")
     metric = experiment.conversion(options[experiment.CONVERSION], f"{where}.{experiment.CONVERSION}")
     analysis = spec.get("analysis") or {}
     if not metric.provider and not analysis.get("provider"):

@@ -26,7 +26,11 @@ def split(canary, **more):
 
 @pytest.fixture
 def kube():
-    cluster = FakeCluster()
+    return peopled(FakeCluster())
+
+
+def peopled(cluster):
+    """The cluster with two slots, their Services, a route and its Gateway."""
     for slot, color in COLORS.items():
         cluster.put(DEPLOYMENTS, deployment(slot, 2))
         cluster.put(SERVICES, service(f"shop-{slot}", color=color))
@@ -324,12 +328,7 @@ def test_shares_of_sessions_are_not_measured(kube):
 
 
 def test_a_cluster_without_the_field_is_told_beforehand_and_loses_no_way_back():
-    cluster = Standard()
-    for slot, color in COLORS.items():
-        cluster.put(DEPLOYMENTS, deployment(slot, 2))
-        cluster.put(SERVICES, service(f"shop-{slot}", color=color))
-    cluster.put(HTTPROUTES, http_route())
-    cluster.put(GATEWAYS, {"metadata": {"name": "public"}, "spec": {}})
+    cluster = peopled(Standard())
     router = made(cluster, **AFFINITY)
     with pytest.raises(Unsupported, match="HTTPRoutes of this cluster have no sessionPersistence.*experimental channel"):
         router.sessions()
