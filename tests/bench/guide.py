@@ -29,9 +29,10 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_
 from ansible_collections.progressive.delivery.tests.bench import plays
 from ansible_collections.progressive.delivery.tests.bench.guide_chapters import CHAPTERS, Chapter, Start
 from ansible_collections.progressive.delivery.tests.cluster import cluster as fixtures
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace
 from ansible_collections.progressive.delivery.tests.kubernetes import load
 from ansible_collections.progressive.delivery.tests.kubernetes.istio_rig import CheckedMesh
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 N = int(os.environ.get("N", "3"))
 WAYS = {"guide": "the guide's shell", "ours": "**this collection**"}

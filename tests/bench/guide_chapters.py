@@ -26,12 +26,13 @@ from ansible_collections.progressive.delivery.examples.demo import load as demo
 from ansible_collections.progressive.delivery.examples.demo.proxy import free_ports
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube import Kube
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import PODS, VIRTUALSERVICES
-from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, fetch, service, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, fetch, service
 from ansible_collections.progressive.delivery.tests.cluster.scraper import Scraper
 from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import GATEWAY
 from ansible_collections.progressive.delivery.tests.kubernetes.playbook_rig import Site
 from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer_of
 from ansible_collections.progressive.delivery.tests.matrix.rig import Running
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 SHELL = Path(__file__).with_name("guide_shell")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "releases"

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from ansible_collections.progressive.delivery.tests.bench import plays
 from ansible_collections.progressive.delivery.tests.cluster import cluster as fixtures
-from ansible_collections.progressive.delivery.tests.cluster.cluster import wait_until
 from ansible_collections.progressive.delivery.tests.kubernetes import load
 from ansible_collections.progressive.delivery.tests.kubernetes.losses_rig import REPLICAS, BusyShop
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 N = int(os.environ.get("N", "200"))
 DOWN, FEW = max(1, N // 10), max(1, N // 20)

@@ -14,11 +14,10 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,19 +234,6 @@ def fetch(url: str, data: Optional[bytes] = None, headers: Optional[Mapping[str,
             return Answer(error.code, dict(error.headers), error.read().decode())
     except OSError as error:
         return Answer(0, {}, str(error))
-
-
-SLOWER = 4
-"""How many times slower than a quiet machine the one may be that runs the tests, beside other tests."""
-
-
-def wait_until(true: Callable[[], Any], seconds: float = 60, says: Callable[[], Any] = lambda: "") -> Any:
-    """Wait until ``true`` gives something that counts as true, and return that; fail with ``says`` when it does not within ``seconds`` of a quiet machine."""
-    deadline = time.monotonic() + SLOWER * seconds
-    while not (found := true()):
-        assert time.monotonic() < deadline, f"not within {SLOWER * seconds:g} s: {says()}"
-        time.sleep(0.1)
-    return found
 
 
 @contextmanager

@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.progressive.delivery.tests.cluster import node
-from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Cluster, KubectlFailed, Namespace, connect, deployment, fetch, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Cluster, KubectlFailed, Namespace, connect, deployment, fetch
 from ansible_collections.progressive.delivery.tests.cluster.layout import KUBECONFIG, NODE_ADDRESS
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 READ_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
 

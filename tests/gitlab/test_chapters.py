@@ -23,8 +23,9 @@ from ansible_collections.progressive.delivery.tests.gitlab.pipeline_rig import P
 from ansible_collections.progressive.delivery.tests.integration import pool_rig
 from ansible_collections.progressive.delivery.tests.integration.pool_rig import EnvoyShop, HaproxyShop, Shop, settled
 from ansible_collections.progressive.delivery.tests.integration.postgres_rig import PASSWORD, Postgres
-from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Exporter, Prometheus, Traffic, wait_until
+from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Exporter, Prometheus, Traffic
 from ansible_collections.progressive.delivery.tests.integration.visitors_rig import Visitors
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 KEYS = [f"user-{number}" for number in range(60)]
 

@@ -14,7 +14,7 @@ import time
 import urllib.request
 
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
-from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import wait_until
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 PYTHON = "/usr/bin/python3"
 """Debian's own, whose packages graphite-web is among."""

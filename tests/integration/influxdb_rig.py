@@ -15,7 +15,7 @@ import urllib.parse
 import urllib.request
 
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
-from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import wait_until
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 MOST_ROWS = 5
 

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
-from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import wait_until
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 PASSWORD = "correct horse"  # of every user
 

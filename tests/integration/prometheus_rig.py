@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0)
 
@@ -131,15 +132,3 @@ def backfill(folder: pathlib.Path, history: str) -> None:
     command = [binary, "tsdb", "create-blocks-from", "openmetrics", f"{folder}/history.om", f"{folder}/data"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-SLOWER = 4
-"""How many times slower than a quiet machine the one may be that runs the tests, beside other tests."""
-
-
-def wait_until(true: Callable[[], bool], seconds: float, says: Callable[[], str] = lambda: "") -> None:
-    """Wait until ``true`` holds; fail with ``says`` when it does not within ``seconds`` of a quiet machine."""
-    deadline = time.monotonic() + SLOWER * seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not within {SLOWER * seconds:g} s {says()}"
-        time.sleep(0.1)

@@ -29,8 +29,8 @@ from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs i
 from ansible_collections.progressive.delivery.tests.integration import users_rig
 from ansible_collections.progressive.delivery.tests.integration.pool_rig import settled
 from ansible_collections.progressive.delivery.tests.integration.postgres_rig import PASSWORD, Postgres
-from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import wait_until
 from ansible_collections.progressive.delivery.tests.matrix.rig import Site
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "releases"
 ROWS = 100_000

@@ -19,7 +19,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.model im
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.graphite import GraphiteProvider
 from ansible_collections.progressive.delivery.tests.integration.graphite_rig import Graphite
-from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import wait_until
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 LONG = "10m"
 """A resolution that lets the machine be slow: for tests that are not about age."""

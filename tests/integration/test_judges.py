@@ -23,7 +23,8 @@ from ansible_collections.progressive.delivery.plugins.module_utils.metrics.hapro
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
 from ansible_collections.progressive.delivery.tests.integration.envoy_rig import Plane
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm, Haproxy, pool
-from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Exporter, Prometheus, Traffic, wait_until
+from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Exporter, Prometheus, Traffic
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 TRACKS = {"stable": ("web1", "web2"), "canary": ("web3", "web4")}
 RATE = 160.0

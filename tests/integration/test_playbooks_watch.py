@@ -16,7 +16,8 @@ from typing import Any
 from ansible_collections.progressive.delivery.examples.demo import app
 from ansible_collections.progressive.delivery.examples.demo.proxy import free_ports
 from ansible_collections.progressive.delivery.tests.integration.pool_rig import EnvoyShop, HaproxyShop, Shop, settled
-from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Prometheus, wait_until
+from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Prometheus
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 POOLS = {"blue": ("web1", "web2"), "green": ("web3", "web4")}
 ERRORS = {"name": "error-rate", "builtin": "error_rate", "max_ratio": 2.0, "min_requests": 20}

@@ -23,8 +23,9 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.strategi
 from ansible_collections.progressive.delivery.plugins.module_utils.core.strategies.compile import compile_plan
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.preflight import Preflight
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
-from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Exporter, Prometheus, Traffic, wait_until
+from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Exporter, Prometheus, Traffic
 from ansible_collections.progressive.delivery.tests.unit.module_utils.core.plans import BAKE, brief, weights
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 OPTIONS = {"scrape_interval": "1s", "timeout": "5s", "selectors": {"stable": 'track="${track}"', "canary": 'track="${track}"'}}
 

@@ -12,11 +12,12 @@ from typing import Any, Optional
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import HTTPROUTES
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.gateway_api import GatewayApiRouter
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, fetch, service, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, fetch, service
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import GatewayApiHarness
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm
 from ansible_collections.progressive.delivery.tests.kubernetes.kube_rig import COLORS, VERSIONS, Shop
 from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import Mesh
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 TRACK = {version: slot for slot, version in VERSIONS.items()}
 

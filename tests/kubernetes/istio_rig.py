@@ -13,13 +13,14 @@ from ansible_collections.progressive.delivery.examples.demo.proxy import free_po
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import VIRTUALSERVICES
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.istio import IstioRouter
-from ansible_collections.progressive.delivery.tests.cluster.cluster import service, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import service
 from ansible_collections.progressive.delivery.tests.cluster.layout import HOST_ADDRESS
 from ansible_collections.progressive.delivery.tests.cluster.pki import Authority
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import IstioHarness, destination
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import GatewayShop
 from ansible_collections.progressive.delivery.tests.kubernetes.kube_rig import COLORS
 from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import GATEWAY, LABEL, Entry, Mesh
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 NETWORKING = VIRTUALSERVICES.api
 SLOTS = ({"host": "shop-stable"}, {"host": "shop-canary"})

@@ -21,9 +21,10 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.model im
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.replica_ratio import ReplicaRatioRouter
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.service import ServiceRouter
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import ReplicaRatioHarness, ServiceHarness
 from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 COLORS = {"stable": "blue", "canary": "green"}
 VERSIONS = {"stable": "1", "canary": "2"}

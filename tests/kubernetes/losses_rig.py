@@ -18,10 +18,11 @@ import yaml
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import traffic
-from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, fetch, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, fetch
 from ansible_collections.progressive.delivery.tests.kubernetes import load
 from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import COLORS, Shop
 from ansible_collections.progressive.delivery.tests.matrix.rig import PLAYBOOK, Finished
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 BY_HAND = Path(__file__).parents[1] / "bench" / "switch.sh"
 DRAIN = {"http": {"path": "/drain", "port": PORT}}

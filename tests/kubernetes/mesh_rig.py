@@ -21,8 +21,9 @@ from typing import Any
 
 from ansible_collections.progressive.delivery.examples.demo.proxy import envoy_binary, free_ports
 from ansible_collections.progressive.delivery.tests.cluster import build
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace, fetch, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace, fetch
 from ansible_collections.progressive.delivery.tests.cluster.layout import HOST_ADDRESS
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 LABEL = "progressive-delivery-mesh"
 LAST = "httproutes.gateway.networking.k8s.io"

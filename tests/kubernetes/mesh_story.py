@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster
 from ansible_collections.progressive.delivery.tests.cluster.scraper import Scraper
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import GatewayShop
 from ansible_collections.progressive.delivery.tests.kubernetes.playbook_rig import Site
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "releases"
 HEADER = {"canary": "true"}

@@ -15,9 +15,9 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core import s
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import CANARY, STABLE, Assignment, Condition, MatchRoute, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
-from ansible_collections.progressive.delivery.tests.cluster.cluster import wait_until
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import TRACK, GatewayShop
 from ansible_collections.progressive.delivery.tests.kubernetes.istio_rig import IstioShop
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 
 def rule(name: str, header: str, value: str, track: str) -> MatchRoute:

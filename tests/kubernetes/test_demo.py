@@ -17,8 +17,9 @@ from types import ModuleType
 import pytest
 
 from ansible_collections.progressive.delivery.tests.cluster import scraper
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster
 from ansible_collections.progressive.delivery.tests.integration.test_demo_environment import processes
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "examples" / "demo-kubernetes" / "run.py"
 

@@ -24,10 +24,11 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Away, ConfigError, DeliveryError, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.entry import holding
 from ansible_collections.progressive.delivery.tests.cluster import layout, pki
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace
 from ansible_collections.progressive.delivery.tests.faults import kube_proxy as faults
 from ansible_collections.progressive.delivery.tests.faults.kube_proxy import Exchange, KubeProxy, answered, every_other_write, when
 from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import Shop
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 
 @pytest.fixture

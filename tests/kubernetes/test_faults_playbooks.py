@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.record import Outcome
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace
 from ansible_collections.progressive.delivery.tests.faults import kube_proxy as faults
 from ansible_collections.progressive.delivery.tests.faults.kube_proxy import Exchange, KubeProxy, doing, when
 from ansible_collections.progressive.delivery.tests.kubernetes.playbook_rig import Site
 from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import Shop
 from ansible_collections.progressive.delivery.tests.matrix.rig import Running, alive, descendants, ended
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 
 @pytest.fixture

@@ -27,10 +27,11 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.record i
 from ansible_collections.progressive.delivery.plugins.module_utils.core.requests import ask, pending
 from ansible_collections.progressive.delivery.plugins.module_utils.entry import guard
 from ansible_collections.progressive.delivery.plugins.module_utils.stores.kubernetes import KubernetesStore
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace
 from ansible_collections.progressive.delivery.tests.faults import kube_proxy as faults
 from ansible_collections.progressive.delivery.tests.faults.kube_proxy import Exchange, KubeProxy, doing, when
 from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import Other, Shop, fork
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 ROUNDS = int(os.environ.get("PD_RACE_ROUNDS", "200")) // 10
 PROCESSES = 8

@@ -20,8 +20,9 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_hpa import MINIMUM
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, HPAS
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment
 from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import Shop
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 
 def assert_stable_untouched(states: list[dict[str, Any]]) -> None:

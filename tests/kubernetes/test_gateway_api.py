@@ -24,13 +24,14 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.settle i
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.envoy import EnvoyProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.routers import gateway_api
-from ansible_collections.progressive.delivery.tests.cluster.cluster import fetch, service, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import fetch, service
 from ansible_collections.progressive.delivery.tests.cluster.scraper import Scraper
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm, free_port
 from ansible_collections.progressive.delivery.tests.kubernetes import release_rig
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import GatewayShop, http_route
 from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import COLORS
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 ELSEWHERE = {
     "test_a_plane_that_does_not_answer_is_unavailable",  # the client's own tests have servers that are silent

@@ -21,10 +21,11 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_rig
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Condition, MatchRoute, Mirror, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
 from ansible_collections.progressive.delivery.plugins.module_utils.routers import istio
-from ansible_collections.progressive.delivery.tests.cluster.cluster import KubectlFailed, fetch, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import KubectlFailed, fetch
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import TRACK
 from ansible_collections.progressive.delivery.tests.kubernetes.istio_rig import NETWORKING, SLOTS, CheckedMesh, IstioShop, rule, tcp_service, virtual_service
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 ELSEWHERE = {
     "test_a_plane_that_does_not_answer_is_unavailable",  # the client's own tests have servers that are silent

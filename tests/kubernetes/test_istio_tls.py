@@ -25,12 +25,13 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.model im
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.settle import settle
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.istio import IstioRouter
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace
 from ansible_collections.progressive.delivery.tests.cluster.layout import HOST_ADDRESS
 from ansible_collections.progressive.delivery.tests.cluster.pki import Authority
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import destination
 from ansible_collections.progressive.delivery.tests.kubernetes.istio_rig import NETWORKING
 from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import GATEWAY, Mesh
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 SHOP, OTHER = "shop.example", "other.example"
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace
 from ansible_collections.progressive.delivery.tests.kubernetes.losses_rig import BusyShop
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 N = int(os.environ.get("N", "4"))
 SHORT = {"rollout_scale_down_delay": "2s"}

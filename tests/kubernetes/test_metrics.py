@@ -17,9 +17,10 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.model im
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.measuring import labels_of
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import PrometheusProvider
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, deployment, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, deployment
 from ansible_collections.progressive.delivery.tests.cluster.scraper import Scraper
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 MIB = 1024 * 1024
 STABLE: dict[str, str] = {}

@@ -13,10 +13,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, fetch, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, fetch
 from ansible_collections.progressive.delivery.tests.guide.overlay import overlaid
 from ansible_collections.progressive.delivery.tests.kubernetes.playbook_rig import Site
 from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer_of
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "releases"
 

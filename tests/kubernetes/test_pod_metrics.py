@@ -22,9 +22,10 @@ from ansible_collections.progressive.delivery.plugins.module_utils.entry.context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.measuring import labels_of
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import plan
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.kubernetes import KubernetesProvider
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace, deployment, fetch, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster, Namespace, deployment, fetch
 from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer
 from ansible_collections.progressive.delivery.tests.kubernetes.test_rbac import Shop as Release
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 
 class Shop:

@@ -19,9 +19,10 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_rig
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import plan
 from ansible_collections.progressive.delivery.tests.cluster import cluster as fixtures
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, deployment
 from ansible_collections.progressive.delivery.tests.kubernetes.playbook_rig import Site
 from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 USED: Mapping[str, Mapping[str, Any]] = {
     "create-missing": {"create_missing": True},

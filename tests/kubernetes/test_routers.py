@@ -15,10 +15,10 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
 from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_rights import rules
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Routes
-from ansible_collections.progressive.delivery.tests.cluster.cluster import wait_until
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
 from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm
 from ansible_collections.progressive.delivery.tests.kubernetes.kube_rig import RatioShop, ServiceShop
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 SHOPS = {"service": ServiceShop, "replica_ratio": RatioShop}
 ELSEWHERE = {

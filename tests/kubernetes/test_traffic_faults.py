@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace
 from ansible_collections.progressive.delivery.tests.kubernetes.losses_rig import BusyShop
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 LAG = 10.0
 DELAY = 4.0

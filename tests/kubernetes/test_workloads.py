@@ -27,8 +27,9 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.rollout 
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog import WORKLOADS
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import workload as verb
-from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, Namespace, deployment
 from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer_of
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 IMAGE = "registry.test/app:${version}"
 
