@@ -30,6 +30,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.errors i
 from ansible_collections.progressive.delivery.plugins.module_utils.stores.kubernetes import MAX_BYTES, KubernetesStore
 from ansible_collections.progressive.delivery.tests.cluster import cluster as fixtures
 from ansible_collections.progressive.delivery.tests.unit.kube_fake import FakeKube
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 NOT_THERE = Resource("not.example.com", "v1", "things", "Thing")
 
@@ -104,7 +105,7 @@ def test_patches(kube):
         except Conflict:
             return None
 
-    found = fixtures.wait_until(compared)
+    found = wait_until(compared)
     containers = {container["name"]: container for container in found["spec"]["template"]["spec"]["containers"]}
     assert containers["app"]["image"] == "registry.test/app:1"
     assert containers["side"]["image"] == "registry.test/app:2"
