@@ -8,7 +8,7 @@ What a duration is, the product's own table of options says. tests/unit/guide ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -62,15 +62,17 @@ def shortened(release: Mapping[str, Any], shorter: Optional[Mapping[str, str]] =
     shorter = SHORTER if shorter is None else shorter
     durations = {path for path, _value, is_duration in leaves(release) if is_duration}
 
-    def copied(value: Any, path: str) -> Any:
-        if isinstance(value, Mapping):
-            return {key: copied(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()}
-        if isinstance(value, list):
-            return [copied(item, f"{path}[{index}]") for index, item in enumerate(value)]
-        return shorter.get(value, value) if path in durations else value
-
-    made: dict[str, Any] = copied(release, "")
+    made: dict[str, Any] = changed(release, lambda path, value: shorter.get(value, value) if path in durations else value)
     return made
+
+
+def changed(value: Any, leaf: Callable[[str, Any], Any], path: str = "") -> Any:
+    """The value with ``leaf`` of its path and itself in the place of each leaf."""
+    if isinstance(value, Mapping):
+        return {key: changed(item, leaf, f"{path}.{key}" if path else str(key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [changed(item, leaf, f"{path}[{index}]") for index, item in enumerate(value)]
+    return leaf(path, value)
 
 
 def beyond(release: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

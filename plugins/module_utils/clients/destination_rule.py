@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.affinity import Cookie
+from ..core.affinity import Cookie, held_otherwise
 from ..core.errors import ConfigError
 from .virtual_service import service_of
 
@@ -117,8 +117,7 @@ def _balancer(now: Manifest, cookie: Cookie, place: str, *, speaks: bool) -> dic
     mine = given.pop("httpCookie", {})
     if given or mine.get("name", cookie.name) != cookie.name:
         what = f"the cookie {mine['name']}" if mine else ", ".join(f"{name} {value}" for name, value in given.items())
-        raise ConfigError(f"sessions are held by {what} already, not by the cookie {cookie.name}", where=place,
-                          do="Take that out, or say the same in affinity.")  # fmt: skip
+        raise held_otherwise(what, cookie, place, "Take that out, or say the same in affinity.")
     more = {name: value for name, value in mine.items() if name == "attributes"}
     # Without a path it would be for the folder of the page that was asked for, and without a ttl it is never set.
     by = {"httpCookie": {"name": cookie.name, "path": cookie.path or "/", "ttl": f"{cookie.seconds}s", **more}} if speaks else {"httpHeaderName": SILENT}

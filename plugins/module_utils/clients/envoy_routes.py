@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from ..core.affinity import Cookie
+from ..core.affinity import Cookie, held_otherwise
 from ..core.codec import decode, encode
 from ..core.errors import ConfigError, Unsupported
 from ..core.model import FULL, STABLE, Assignment, Condition, MatchRoute, Mirror, Routes
@@ -199,7 +199,7 @@ def hold(route: Document, cookie: Cookie, where: str, *, lenient: bool = False) 
         if lenient:
             return
         kind = next((name for name in others[0] if name != "terminal"), "nothing")
-        raise ConfigError(f"sessions are held by {kind} already, not by the cookie {cookie.name}", where=where, do="Take its hash_policy out, or affinity.")
+        raise held_otherwise(kind, cookie, where, "Take its hash_policy out, or affinity.")
     wanted = {"name": cookie.name, "ttl": f"{cookie.seconds}s", "path": cookie.path or "/"}
     if not policies or any(policies[0]["cookie"].get(name) != value for name, value in wanted.items()):
         action[field] = [{**(policies[0] if policies else {}), "cookie": {**(policies[0]["cookie"] if policies else {}), **wanted}}]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Optional
 
-from ..core.affinity import Cookie
+from ..core.affinity import Cookie, held_otherwise
 from ..core.codec import decode, encode
 from ..core.errors import ConfigError, Unsupported
 from ..core.model import CANARY, FULL, STABLE, Condition, MatchRoute, Mirror, Routes
@@ -312,8 +312,7 @@ def _held(live: Rule, rule: Rule, cookie: Cookie, layout: Layout, manifest: Mani
         if lenient:
             return rule
         what = f"the {now.get('type', 'Cookie').lower()} {now.get('sessionName') or 'without a name'}"
-        raise ConfigError(f"sessions are held by {what} already, not by the cookie {cookie.name}", where=where(manifest),
-                          do=f"Take {HOLDS} out of the rule, or say the same name in affinity.")  # fmt: skip
+        raise held_otherwise(what, cookie, where(manifest), f"Take {HOLDS} out of the rule, or say the same name in affinity.")
     before, after = (parts_of(each, layout, manifest)[0] for each in (live, rule))
     left = any(before.get(slot) and not after.get(slot) for slot in layout.backends)
     number = int(named[1] or 1) + left if named else 1

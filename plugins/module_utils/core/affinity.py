@@ -32,6 +32,11 @@ AFFINITY = Option("dict", "Sessions stay with the server that answered them firs
 })  # fmt: skip
 
 
+def held_otherwise(what: str, cookie: Cookie, where: str, do: str) -> ConfigError:
+    """Something else, ``what``, holds sessions there already, and a release does not rewrite that."""
+    return ConfigError(f"sessions are held by {what} already, not by the cookie {cookie.name}", where=where, do=do)
+
+
 @dataclass(frozen=True)
 class Cookie:
     """``path``: empty where nobody said one. ``seconds``: 0 for a cookie that ends with the browser."""

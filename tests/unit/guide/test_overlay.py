@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import yaml
 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.units import duration
-from ansible_collections.progressive.delivery.tests.guide.overlay import EXAMPLES, beyond, leaves, overlaid, shortened
+from ansible_collections.progressive.delivery.tests.guide.overlay import EXAMPLES, beyond, changed, leaves, overlaid, shortened
 
 RELEASES = sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.yml") if "rollout_name:" in path.read_text(encoding="utf-8"))
 ISTIO = "releases/kubernetes-canary-istio.yml"
@@ -26,15 +25,7 @@ def release(path: str) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """The value with every duration taken out of it."""
     gone = {path for path, _value, is_duration in leaves(value) if is_duration}
-
-    def without(item: Any, path: str) -> Any:
-        if isinstance(item, Mapping):
-            return {key: without(inner, f"{path}.{key}" if path else str(key)) for key, inner in item.items()}
-        if isinstance(item, list):
-            return [without(inner, f"{path}[{index}]") for index, inner in enumerate(item)]
-        return None if path in gone else item
-
-    return without(value, "")
+    return changed(value, lambda path, item: None if path in gone else item)
 
 
 @pytest.mark.parametrize("path", RELEASES)
