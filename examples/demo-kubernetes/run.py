@@ -20,10 +20,11 @@ from functools import partial
 from pathlib import Path
 
 from ansible_collections.progressive.delivery.tests.cluster.build import Unbuildable
-from ansible_collections.progressive.delivery.tests.cluster.cluster import KubectlFailed, connect, wait_until
+from ansible_collections.progressive.delivery.tests.cluster.cluster import KubectlFailed, connect
 from ansible_collections.progressive.delivery.tests.cluster.node import NodeError
 from ansible_collections.progressive.delivery.tests.cluster.scraper import Scraper, ScraperError, require
 from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import Mesh
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 HERE = Path(__file__).resolve().parent
 LOAD = HERE.parent / "demo" / "load.py"

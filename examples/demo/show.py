@@ -142,6 +142,9 @@ def main(show: type[Show], reports: str, about: str) -> int:
     except KeyboardInterrupt:
         print("\nstopped; everything the demo started is ended")
         return 130
+    except AssertionError as error:  # something that had to come did not: the demo cannot go on, and its users need no traceback to see why
+        print(f"\nThe demo cannot go on: {error}")
+        return 1
     finally:
         if not kept:
             demo.stop()

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.progressive.delivery.examples.demo import app, environment, load
+from ansible_collections.progressive.delivery.examples.demo import app, environment, load, show
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.envoy import EnvoyRouter
@@ -147,3 +147,20 @@ def test_summaries_count_failures_and_shares(tmp_path: pathlib.Path) -> None:
     assert (whole.total, whole.failed, part.total, part.failed) == (4, 2, 2, 1)
     assert part.share("a") == 50 and part.share("c") == 0
     assert whole.versions["a"].quantile(0.5) == 2.0 and whole.versions[""].failed == 1
+
+
+def test_what_never_came_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> None:
+    ended = []
+
+    class Late(show.Show):
+        def start(self) -> str:
+            raise AssertionError("not within 240 s: requests in Prometheus")
+
+        def stop(self) -> None:
+            ended.append(self.directory)
+
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert show.main(Late, str(tmp_path), "") == 1
+    assert capsys.readouterr().out == "\nThe demo cannot go on: not within 240 s: requests in Prometheus\n"
+    assert ended and not ended[0].exists()

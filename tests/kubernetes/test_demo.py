@@ -68,7 +68,7 @@ def test_it_ends_everything_on_ctrl_c(cluster: Cluster, tmp_path: pathlib.Path) 
     command = [sys.executable, str(SCRIPT), "--reports", str(tmp_path / "reports")]
     running = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        wait_until(lambda: list(tmp_path.glob("progressive-demo-*/load-web.jsonl")), 180, says=lambda: list(tmp_path.glob("*/*")))
+        wait_until(lambda: list(tmp_path.glob("progressive-demo-*/load-web.jsonl")) or running.poll() is not None, 180, says=lambda: list(tmp_path.glob("*/*")))
         [directory] = tmp_path.glob("progressive-demo-*")
         name = json.loads((directory / "demo.json").read_text())["demo_namespace"]
     finally:

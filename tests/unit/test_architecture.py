@@ -12,6 +12,7 @@ entry/catalog.py names one. core imports nothing but the standard library, does 
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ NO_IO_CALLS = {"open", "print", "input", "exec", "eval", "compile", "breakpoint"
 CLOCKS = {"now", "utcnow", "today"}
 
 FILES = sorted(path for path in PLUGINS.rglob("*.py") if ".ruff_cache" not in path.parts)
+SCRIPTS = sorted(path for folder in ("tests", "examples", "docs", "molecule") for path in (CHECKOUT / folder).rglob("*.py") if "output" not in path.parts)
 HEADER = Path(__file__).read_text(encoding="utf-8").splitlines()[:3]
 """Every file begins as this one does."""
 
@@ -173,3 +175,35 @@ def test_every_file_says_what_it_is(path: Path) -> None:
         assert ast.get_docstring(tree), "what is this file for?"
     assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
     assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree)), "assert vanishes under -O: raise an error of ours"
+
+
+@functools.cache
+def names(module: tuple[str, ...]) -> frozenset[str]:
+    """What can be imported from a module of the collection: what its file binds at the top, or the files of its folder."""
+    path = CHECKOUT.joinpath(*module[3:])
+    if not path.with_suffix(".py").is_file():
+        return frozenset(each.stem for each in path.iterdir()) if path.is_dir() else frozenset()
+    bound = set()
+    for statement in ast.parse(path.with_suffix(".py").read_text(encoding="utf-8")).body:
+        for node in ast.walk(statement):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                bound.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                bound.add(node.id)
+            elif isinstance(node, ast.alias):
+                bound.add((node.asname or node.name).split(".")[0])
+    return frozenset(bound)
+
+
+def unknown(path: Path) -> Iterator[str]:
+    """Names that a file imports from the collection and that are not there."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        module = tuple((node.module or "").split(".")) if isinstance(node, ast.ImportFrom) else ()
+        if module[:3] == COLLECTION[:3]:
+            yield from (f"{where(path, node.lineno)}: {'.'.join(module)} has no {name.name}" for name in node.names if name.name not in names(module))
+
+
+def test_what_the_scripts_import_is_there() -> None:
+    """Benches, demos and rigs are imported only where their part runs, so a name that moved would be missed until then."""
+    assert len(SCRIPTS) > 300
+    assert not (missing := [line for path in SCRIPTS for line in unknown(path)]), "\n".join(missing)
