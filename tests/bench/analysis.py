@@ -156,7 +156,7 @@ def by_kayenta(counted: Counted) -> Array:
 def share(hits: int, runs: int) -> str:
     """``0.3 (0.2-0.5)``: percent with its Wilson interval."""
     bounds = stats.binomtest(int(hits), runs).proportion_ci(0.95, method="wilson")
-    low, high = (f"{100 * bound:.3g}" if bound >= 0.1 else f"{100 * bound:.2g}" for bound in (bounds.low, bounds.high))
+    low, high = (f"{100 * bound:.{4 if bound > 0.999 else 3 if bound >= 0.1 else 2}g}" for bound in (bounds.low, bounds.high))
     return f"{100 * hits / runs:.4g} ({low}\u2013{high})"
 
 
