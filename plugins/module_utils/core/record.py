@@ -16,6 +16,7 @@ from typing import Any, Optional
 from .codec import decode, encode
 from .errors import ConfigError
 from .experiment.trial import Trial
+from .experiment.verdict import Says
 from .model import Routes
 from .plan import Plan, Step, routes_at
 
@@ -179,6 +180,13 @@ class Record:
     def tidying(self) -> bool:
         """Whether the new version is stable already, and only what served before is still being put away."""
         return self.promoted and self.running
+
+    @property
+    def testing(self) -> bool:
+        """Whether it stands at an A/B test that said nothing yet when its last run ended."""
+        step = self.steps[self.position] if self.position < len(self.steps) else None
+        last = self.verdicts[-1] if self.verdicts else {}
+        return bool(step and step.trial) and (last.get("step"), last.get("says")) == (self.position, Says.CONTINUE.value)
 
     @property
     def stuck(self) -> bool:

@@ -43,6 +43,9 @@ TAKES_OVER = ("resume", "abort")
 DECIDED = (Kind.BAKE, Kind.GATE, Kind.HOOK)
 """Kinds of steps that a person's promote stands in for. A deploy or a share that a killed run left unfinished is done all the same."""
 
+UNKNOWN = "nobody knows whether hook"
+"""How the reason of a pause begins that only a person ends: asking for the same again does not say whether it ran."""
+
 
 def begin(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Take the lease; start a release, or take up the one that is under way."""
@@ -171,16 +174,16 @@ def _journal(spec: Mapping[str, Any], release: str) -> str:
 
 def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, params: Mapping[str, Any]) -> dict[str, Any]:
     record, context = current.record, current.context
-    resumed = record.outcome is not None or record.position > 0 or record.back
+    resumed = record.fence != current.session.fence  # a record of this run's own has its fence; another run may have died in the first step
     if not resumed:
         record = replace(record, counters=counted(current))
-    paused, crashed = record.outcome is Outcome.PAUSED, resumed and record.outcome is None
+    stopped, crashed = record.outcome in (Outcome.PAUSED, Outcome.INTERRUPTED), resumed and record.outcome is None
     # Why it stopped is history once it goes on; why it turned back is not.
     current.record = replace(record, outcome=None, fence=current.session.fence, reason=record.reason if record.back or not resumed else "")
     if record.stuck and record.ending is not Outcome.PARTIAL:
         # The rest of a way back that failed, and this time somebody asked for it. Where hosts were left behind it stays partial.
         current.record = replace(current.record, ending=Outcome.ABORTED, reason=f"{context.who} asked to go back once more")
-    waiting = current.step if purpose == "promote" and (paused or crashed) and not record.back else None
+    waiting = current.step if purpose == "promote" and (stopped or crashed) and not record.back else None
     if waiting is not None and not _to_decide(current, waiting):
         waiting = None
     if waiting is not None:
@@ -192,9 +195,10 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
         _decide(current, waiting, record.position)
     if resumed and purpose in ("rollout", "resume") and current.record.steps:
         context.say(f"{current.label}: going on at step {current.record.position + 1} of {len(current.record.steps)}")
-    if crashed and purpose in ("rollout", "resume") and current.step is not None and current.step.hook and not current.step.hook.idempotent:
+    doubtful = crashed or record.outcome is Outcome.INTERRUPTED or (record.outcome is Outcome.PAUSED and record.reason.startswith(UNKNOWN))
+    if doubtful and purpose in ("rollout", "resume") and current.step is not None and current.step.hook and not current.step.hook.idempotent:
         # It may have run, or not, or half: that is for somebody who can look, not for us to guess.
-        reason = f"nobody knows whether hook {current.step.hook.name} ran: look, then promote to go on behind it, or abort"
+        reason = f"{UNKNOWN} {current.step.hook.name} ran: look, then promote to go on behind it, or abort"
         current.advance(Seen(current.record.position, Result.PAUSED, reason, back=current.record.back))
     if purpose == "rollout" and record.release.digest != spec["digest"]:
         reason = f"{spec['version']} takes its place"

@@ -132,6 +132,9 @@ def next_lines(outcome: Outcome, record: Record, spec: Mapping[str, Any]) -> lis
 
 def _typed(outcome: Outcome, record: Record) -> list[tuple[str, str]]:
     """What for, and which playbook."""
+    if outcome is Outcome.PAUSED and record.testing:
+        # Behind an A/B test lies the promotion of its candidate: no way to go on with the test.
+        return [("go on with the test", "resume"), ("decide for the new version", "promote"), ("take it back", "abort")]
     if outcome is Outcome.PAUSED:
         return [("go on", "promote"), ("take it back", "abort")]  # resume would only pause again
     if outcome in (Outcome.INTERRUPTED, Outcome.HELD):

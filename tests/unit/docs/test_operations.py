@@ -72,10 +72,10 @@ def test_the_last_words_call_an_outcome_as_its_page_is_called(outcome: Outcome) 
 def test_a_page_shows_all_that_is_printed_to_be_typed(outcome: Outcome) -> None:
     shown = outputs(page(outcome.value))
     spec: dict[str, Any] = {"name": "shop", "version": "2.4.1", "arguments": ARGUMENTS}
-    for back, promoted, stuck in itertools.product((False, True), repeat=3):
-        if stuck and outcome is not Outcome.PARTIAL or back and promoted:
-            continue  # only a way back that failed is stuck, and what is promoted does not go back
-        record: Any = SimpleNamespace(back=back, promoted=promoted, stuck=stuck)
+    for back, promoted, stuck, testing in itertools.product((False, True), repeat=4):
+        if stuck and outcome is not Outcome.PARTIAL or back and promoted or testing and (back or promoted):
+            continue  # only a way back that failed is stuck, what is promoted does not go back, and an A/B test is before either
+        record: Any = SimpleNamespace(back=back, promoted=promoted, stuck=stuck, testing=testing)
         for line in next_lines(outcome, record, spec):
             assert line in shown, f"{outcome.value}: {line}"
 

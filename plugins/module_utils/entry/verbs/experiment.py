@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ...core.advance import Result
-from ...core.bake import BakeResult
+from ...core.bake import BakeResult, Look
 from ...core.codec import decode, encode
 from ...core.errors import ConfigError, DeliveryError, Interrupted, NoData
 from ...core.evidence import Counts
@@ -165,7 +165,8 @@ def carry_out_bake(current: Run, context: Context) -> dict[str, Any]:
     trying.current.event("verdict", step=current.index, metric=experiment.CONVERSION, phase=phase.value, reason=reason)
     return {"changed": False, "phase": phase.value, "reason": reason, "looks": len(result.looks), "seconds": round(result.seconds, 3),
             "verdict": finding.says.value,
-            "seen": seen(current, decision, "" if decision is Result.DONE else reason, verdict={"phase": phase.value, "reason": reason})}
+            "seen": seen(current, decision, "" if decision is Result.DONE else reason,
+                         verdict={"phase": phase.value, "says": finding.says.value, "reason": reason})}
 
 
 class Trying(analysis.Watching):
@@ -185,6 +186,7 @@ class Trying(analysis.Watching):
         now = context.clock.time()
         self.judge = TrialJudge(self.design, current.record.trial or Trial(began=now, seen=now), self._heard, totals=metric.cumulative)
         self.stopped = ""
+        self._unseen = {guardrail.name for guardrail in self.metrics if not guardrail.dry_run}
         given = current.spec["ab_test"].get("run_duration")
         self._longest = duration(given, "rollout_ab_test.run_duration") if given else math.inf
         self._saved = context.clock.now()
@@ -194,7 +196,19 @@ class Trying(analysis.Watching):
         """Until the test or a guardrail has decided, or the time is over: the test's, or this run's. A run that goes on counts what came meanwhile as well."""
         trial = self.judge.trial
         left = min(max(0.0, self.design.max_duration - self._elapsed()), self._longest)
-        return self.bake(left, lambda: self.current.tick() or self.stopped or None, started=trial.seen)
+        # However late a run is: what no look was taken of could not be judged, and the test would never end.
+        usual = duration(self.analysis.get("interval", "10s"))
+        least = max(metric.initial_delay or metric.interval or usual for metric in self.metrics)
+        return self.bake(max(left, least), lambda: self.current.tick() or self._decided(), started=trial.seen)
+
+    def _decided(self) -> Optional[str]:
+        """That the conversion has decided, once every guardrail has said something in this run."""
+        return self.stopped if self.stopped and not self._unseen else None
+
+    def _look(self, look: Look) -> None:
+        super()._look(look)
+        if look.phase is not Phase.PENDING:
+            self._unseen.discard(look.metric)
 
     def over(self, result: BakeResult) -> bool:
         """Whether the wait ended because the test is decided, or its time is over."""

@@ -123,6 +123,8 @@ def checkpoint(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         return _checkpoint(current, _deployed(current, params["deployed"]), context)
     if not params.get("seen"):
         return what_next(current)
+    if current.step is not None and current.step.kind is Kind.HOOK:
+        current.session.unstretch()
     return _checkpoint(current, _report(current, params["seen"]), context)
 
 

@@ -12,6 +12,8 @@ import pytest
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import read as read_lease
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
+from ansible_collections.progressive.delivery.plugins.module_utils.core.record import Outcome
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.interrupt import interrupt
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.run import Run
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.stored import stored_record
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import release
@@ -112,3 +114,63 @@ def test_a_run_that_lives_through_its_deploy_is_not_waited_for_any_longer_than_t
     before = service.clock.now()
     assert service.begin("resume", "2")["outcome"] == "busy"
     assert service.clock.now() - before < 310
+
+
+def hooked(service: Service, **hook: object) -> None:
+    (service.folder / "mail.yml").touch()
+    service.file["rollout_hooks"] = {"before_rollout": [{"name": "mail", "tasks": str(service.folder / "mail.yml"), **hook}]}
+
+
+@pytest.mark.parametrize("purpose", ["rollout", "resume"])
+@pytest.mark.parametrize("stopped", ["killed", "interrupted"])
+def test_a_hook_that_nobody_knows_of_whether_it_ran_does_not_run_again_however_often_one_asks(service: Service, purpose: str, stopped: str) -> None:
+    """Also where it is the very first step, and where the run was told to end in the task after it."""
+    hooked(service)
+    begun = service.begin("rollout", "2")
+    assert service.next is not None and service.next.kind is Kind.HOOK and service.record.position == 0
+    if stopped == "killed":
+        service.store.documents.pop("lease")
+    else:
+        interrupt(Run.open(begun["release"], service.context()), service.context())
+    for _time in range(2):
+        again = service.begin(purpose, "2")
+        assert again["outcome"] == "paused" and "nobody knows whether hook mail ran" in again["reason"], again
+        service.store.documents.pop("lease")
+    assert service.run("promote", "2")["outcome"] == "promoted"
+
+
+def test_a_hook_that_may_run_again_does(service: Service) -> None:
+    hooked(service, idempotent=True)
+    service.begin("rollout", "2")
+    service.store.documents.pop("lease")
+    assert service.begin("rollout", "2")["legs"][0]["hook"]["name"] == "hook mail"
+
+
+def test_a_hook_that_failed_and_pauses_is_run_again_by_resume(service: Service) -> None:
+    hooked(service, failure="pause")
+    assert service.run("rollout", "2", seen={"hook mail": {"result": "paused", "reason": "no mail today"}})["outcome"] == "paused"
+    assert service.begin("resume", "2")["legs"][0]["hook"]["name"] == "hook mail"
+
+
+def test_a_hook_is_over_for_others_as_well_however_it_ended(service: Service) -> None:
+    """The term of its hook would keep everybody waiting for a run that died long after it."""
+    hooked(service)
+    begun = service.begin("rollout", "2")
+    release.run({"operation": "stretch", "release": begun["release"], "seconds": "1h"}, service.context())
+    service.step(begun, {"hook mail": {"result": "failed", "reason": "no mail today"}})
+    assert read_lease(service.store).stretch == 0
+
+
+def test_promote_decides_the_gate_of_a_run_that_was_told_to_end_while_it_waited(service: Service) -> None:
+    service.file["rollout_steps"] = [{"set_weight": 20}, {"gate": {"name": "half"}}]
+    begun = service.begin("rollout", "2")
+    while service.next is not None and service.next.kind is not Kind.GATE:
+        service.step(begun)
+    release.run({"operation": "step", "release": begun["release"], "step": service.record.position, "back": False}, service.context())
+    release.run({"operation": "finish", "release": begun["release"], "verified": True}, service.context())
+    begun = service.begin("resume")
+    interrupt(Run.open(begun["release"], service.context()), service.context())
+    assert service.record.outcome is Outcome.INTERRUPTED
+    begun = service.begin("promote")
+    release.run({"operation": "step", "release": begun["release"], "step": service.record.position, "back": False}, service.context())
+    assert service.record.outcome is None and service.next is not None and service.next.kind is not Kind.GATE

@@ -245,6 +245,51 @@ def test_a_guardrail_ends_a_run_that_would_only_pause(tmp_path: Path) -> None:
     assert service.record.back and service.record.outcome is None
 
 
+def test_a_run_that_pauses_before_anything_is_said_does_not_tell_people_to_promote(tmp_path: Path) -> None:
+    """Whoever types what is printed must not end the test, and give an untested version to everybody, by going on."""
+    service = Compared(tmp_path, 0.10, 0.14, each=400, run_duration="20m", min_duration="50m")
+    begun = service.to_test()
+    service.test(begun)
+    service.finish(begun)
+    assert [line.split(" -")[0].strip() for line in service.said[-3:]] == [
+        "go on with the test: ansible-playbook progressive.delivery.resume",
+        "decide for the new version: ansible-playbook progressive.delivery.promote",
+        "take it back: ansible-playbook progressive.delivery.abort",
+    ]
+
+
+def test_where_a_test_can_say_nothing_more_a_person_decides(tmp_path: Path) -> None:
+    service = Compared(tmp_path, 0.10, 0.10, own_each=400)
+    begun = service.to_test()
+    service.test(begun)
+    service.finish(begun)
+    assert "go on: ansible-playbook progressive.delivery.promote" in service.said[-2], "resume would only pause again"
+
+
+@pytest.mark.parametrize("left", [15 * 60, 30, 0, -3600])
+def test_a_run_that_comes_late_still_looks_once_and_ends_the_test(tmp_path: Path, left: int) -> None:
+    """The runs of a schedule may leave the end of the test between two of them."""
+    service = Compared(tmp_path, 0.10, 0.10, each=5, run_duration="25m", max_duration="40m", mde=0.02)
+    begun = service.to_test()
+    service.test(begun)
+    service.finish(begun)
+    trial = service.record.trial
+    assert trial is not None and trial.began is not None
+    service.clock.advance(trial.began + 40 * 60 - left - service.clock.time())
+    found = service.test(service.begin("resume", "2"))
+    assert found.get("verdict") in ("no_difference", "undecided"), found
+    assert {"errors", "conversion"} <= {look["metric"] for look in service.events("look")[-2:]}
+
+
+@pytest.mark.parametrize("errors, result", [([0.0], "done"), ([0.2], "failed"), ([None], "failed")])
+def test_nothing_wins_before_each_guardrail_has_said_something(tmp_path: Path, errors: Any, result: str) -> None:
+    guarded = {"metrics": [{"name": "errors", "query": "errors", "failure_condition": "result > 0.05", "interval": "30m"}]}
+    service = Compared(tmp_path, 0.10, 0.20, each=5000, analysis=guarded, more={"canary/errors": errors})
+    found = service.test(service.to_test())
+    assert found["seen"]["result"] == result, found
+    assert any(look["metric"] == "errors" for look in service.events("look"))
+
+
 class ByWindow:
     """A provider that counts who came within the window, as a database does: at so many a second, and who comes again within it once."""
 

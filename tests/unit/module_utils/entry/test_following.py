@@ -17,9 +17,9 @@ from ansible_collections.progressive.delivery.plugins.module_utils.entry.followi
 SPEC: dict[str, Any] = {"arguments": ["-i", "my hosts.yml", "-e", "@shop.resume.yml"], "left_out": ["rollout_version", "region"]}
 
 
-def at(back: bool = False, stuck: bool = False, promoted: bool = False) -> Any:
+def at(back: bool = False, stuck: bool = False, promoted: bool = False, testing: bool = False) -> Any:
     """As much of a record as the words need."""
-    return SimpleNamespace(back=back, stuck=stuck, promoted=promoted)
+    return SimpleNamespace(back=back, stuck=stuck, promoted=promoted, testing=testing)
 
 
 def test_commands_bring_the_arguments_quoted_for_a_shell() -> None:
@@ -29,7 +29,8 @@ def test_commands_bring_the_arguments_quoted_for_a_shell() -> None:
 
 
 @pytest.mark.parametrize("outcome, more, playbooks", [
-    (Outcome.PAUSED, {}, ["promote", "abort"]), (Outcome.HELD, {}, ["resume", "abort"]), (Outcome.INTERRUPTED, {}, ["resume", "abort"]),
+    (Outcome.PAUSED, {}, ["promote", "abort"]), (Outcome.PAUSED, {"testing": True}, ["resume", "promote", "abort"]),
+    (Outcome.HELD, {}, ["resume", "abort"]), (Outcome.INTERRUPTED, {}, ["resume", "abort"]),
     (Outcome.INTERRUPTED, {"back": True}, ["resume"]), (Outcome.INTERRUPTED, {"promoted": True}, ["resume"]), (Outcome.SUPERSEDED, {}, ["rollout"]),
     (Outcome.ABORTED, {}, ["status"]), (Outcome.PARTIAL, {}, ["status"]), (Outcome.PARTIAL, {"back": True, "stuck": True}, ["abort"]),
     (Outcome.PROMOTED, {}, []),
