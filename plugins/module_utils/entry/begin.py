@@ -196,11 +196,12 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
     if resumed and purpose in ("rollout", "resume") and current.record.steps:
         context.say(f"{current.label}: going on at step {current.record.position + 1} of {len(current.record.steps)}")
     doubtful = crashed or record.outcome is Outcome.INTERRUPTED or (record.outcome is Outcome.PAUSED and record.reason.startswith(UNKNOWN))
-    if doubtful and purpose in ("rollout", "resume") and current.step is not None and current.step.hook and not current.step.hook.idempotent:
+    superseded = purpose == "rollout" and record.release.digest != spec["digest"]
+    if doubtful and purpose in ("rollout", "resume") and not superseded and current.step is not None and current.step.hook and not current.step.hook.idempotent:
         # It may have run, or not, or half: that is for somebody who can look, not for us to guess.
         reason = f"{UNKNOWN} {current.step.hook.name} ran: look, then promote to go on behind it, or abort"
         current.advance(Seen(current.record.position, Result.PAUSED, reason, back=current.record.back))
-    if purpose == "rollout" and record.release.digest != spec["digest"]:
+    if superseded:
         reason = f"{spec['version']} takes its place"
         current.advance(Seen(current.record.position, Result.SUPERSEDED, reason, back=current.record.back))
     if purpose == "abort":

@@ -183,12 +183,7 @@ def _called(spec: Mapping[str, Any]) -> dict[str, str]:
 def step_specs(spec: Mapping[str, Any]) -> tuple[StepSpec, ...]:
     """The user's steps, or those that the shorthand stands for; empty for the strategy's own."""
     if spec.get("steps"):
-        made = tuple(_step_spec(item, f"rollout_steps[{index}]") for index, item in enumerate(spec["steps"]))
-        names = [item.step.gate.name for item in made if item.step and item.step.gate]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            raise ConfigError(f"gate {twice!r} stands there twice: one decision would open both", where="rollout_steps", do="Give each its own name.")
-        return made
+        return tuple(_step_spec(item, f"rollout_steps[{index}]") for index, item in enumerate(spec["steps"]))
     if spec["strategy"] != "canary":
         return ()
     options = spec.get("canary") or {}
@@ -240,6 +235,9 @@ def _step(kind: str, value: Mapping[str, Any], where: str) -> Step:
         return Step("analysis", Kind.BAKE, duration=duration(value["duration"]))
     if kind == "pause":
         if value.get("duration") is not None:
+            if value.get("timeout") is not None:
+                raise ConfigError("a pause with a duration waits for nobody, so that it has no timeout", where=f"{where}.pause.timeout",
+                                  do="Give either of them.")
             seconds = duration(value["duration"])
             return Step(f"pause {show_duration(seconds)}", Kind.BAKE, duration=seconds, watch=False)
         return Step("pause", Kind.GATE, gate=gate({"name": where.replace("rollout_steps", "pause"), **value}))

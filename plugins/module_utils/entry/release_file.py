@@ -178,7 +178,7 @@ SPEC: Options = {
                             " database.", default=False),
     "rollout_promote_full": Option("bool", "With promote: skip the remaining steps.", default=False),
     "rollout_paused_fails": Option("bool", "End non-zero when the outcome is paused.", default=False),
-    "rollout_reason": Option("str", "Why, for the record, with abort and promote."),
+    "rollout_reason": Option("str", "Why, for the record, with abort and rollback."),
     "rollout_deploy_timeout": Option("duration", "The longest a deploy of one batch may take.", default="15m"),
     "rollout_scale_down_delay": Option("duration", "How long a track with replicas keeps running after it lost its traffic.", default="30s"),
     "rollout_drain_timeout": Option("duration", "The longest wait for requests in flight.", default="30s"),

@@ -75,6 +75,7 @@ def compile_plan(brief: Brief) -> Plan:
     steps = _with_hooks(brief, steps)
     if brief.ask:
         steps.insert(0, Step(f'gate "{BEFORE_ROLLBACK}"', Kind.GATE, gate=GateSpec(BEFORE_ROLLBACK)))
+    _check_gates(steps)
     plan = Plan(
         strategy=brief.strategy, version=brief.version, previous=brief.previous, stable=brief.live, candidate=candidate, after=after,
         start=brief.start, steps=tuple(steps), home=dict(brief.home), full_load=brief.full, resolution=brief.resolution,
@@ -85,6 +86,15 @@ def compile_plan(brief: Brief) -> Plan:
         raise ConfigError(f"the plan has {len(plan.steps)} steps, more than {MOST_STEPS}", where="rollout_strategy",
                           do="Use larger batches, more canary hosts, or fewer steps.")
     return replace(plan, notes=tuple(_notes(brief, plan)))
+
+
+def _check_gates(steps: list[Step]) -> None:
+    """Gates are known by their names: those of the user's steps and those that a strategy has by itself."""
+    names = [step.gate.name for step in steps if step.gate]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise ConfigError(f"gate {twice!r} stands there twice: one decision would open both", where="rollout_steps",
+                          do=f"Give each its own name. By themselves blue_green has switch, ab_test has {ab_test.WINNER}.")
 
 
 def way_back(plan: Plan, position: int, *, immediate: bool = False, only: tuple[str, ...] = ()) -> tuple[Step, ...]:

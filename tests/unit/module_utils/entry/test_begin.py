@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import read as read_lease
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
 from ansible_collections.progressive.delivery.plugins.module_utils.core.record import Outcome
@@ -174,3 +174,25 @@ def test_promote_decides_the_gate_of_a_run_that_was_told_to_end_while_it_waited(
     begun = service.begin("promote")
     release.run({"operation": "step", "release": begun["release"], "step": service.record.position, "back": False}, service.context())
     assert service.record.outcome is None and service.next is not None and service.next.kind is not Kind.GATE
+
+
+def test_a_newer_version_takes_the_place_of_one_that_died_in_its_hook(service: Service) -> None:
+    """Whether that hook ran matters to nobody who goes back."""
+    hooked(service)
+    service.file.update(rollout_on_new_revision="supersede", rollout_hooks={"after_step": service.file["rollout_hooks"]["before_rollout"]})
+    begun = service.begin("rollout", "2")
+    while service.next is not None and service.next.kind is not Kind.HOOK:
+        service.step(begun)
+    service.store.documents.pop("lease")
+    assert service.begin("rollout", "3")["outcome"] == "" and service.record.back
+
+
+@pytest.mark.parametrize("file", [
+    {"rollout_steps": [{"set_weight": 20}, {"gate": {"name": "half"}}, {"set_weight": 50}, {"gate": {"name": "half"}}]},
+    {"rollout_strategy": "blue_green", "rollout_blue_green": {"auto_promotion_enabled": False}, "rollout_steps": [{"gate": {"name": "switch"}}]},
+    {"rollout_strategy": "ab_test", "rollout_steps": [{"gate": {"name": "winner"}}]},
+])
+def test_one_decision_never_opens_two_gates(service: Service, file: dict[str, object]) -> None:
+    """A strategy's own gates have names as well."""
+    with pytest.raises(ConfigError, match=r"rollout_steps: gate '\w+' stands there twice"):
+        service.begin("rollout", "2", **file)

@@ -51,6 +51,11 @@ def test_a_pause_does_not_watch_and_its_gate_has_a_name_of_its_own():
     assert (specs[2].step.gate.timeout, specs[2].step.gate.on_timeout) == (3600, "hold")
 
 
+def test_a_pause_ends_by_its_duration_or_by_somebody():
+    with pytest.raises(ConfigError, match=r"rollout_steps\[0\]\.pause\.timeout: a pause with a duration waits for nobody"):
+        build.step_specs({"steps": [{"pause": {"duration": "10m", "timeout": "2h", "on_timeout": "promote"}}], "strategy": "canary"})
+
+
 def test_conditions_of_one_item_must_all_hold():
     found = build.conditions({"header_name": "x", "header_value": {"exact": "1"}, "path_value": {"prefix": "/a"}}, "here")
     assert found == (Condition("header", "x", "exact", "1"), Condition("path", "path", "prefix", "/a"))
