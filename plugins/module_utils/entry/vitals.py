@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ..core.errors import Unavailable
 from ..core.ports import ManagedWorkload
+from ..core.record import Record
 from ..core.target import Target
 from . import build
 from .run import Run
@@ -19,7 +20,13 @@ from .verbs.health import allowed, parsed, prober, replicas_of, targets_of
 def vitals(current: Run, candidate: str) -> Callable[[], Optional[str]]:
     """A question that says why the candidate is not well, or None."""
     called = current.record.plan.called.get(candidate, candidate)
-    return vitals_of(current.spec, candidate, called, by_hosts=current.by_hosts, hosts=current.tracks.get(candidate, ()))
+    hosts = still_there(current.tracks.get(candidate, ()), current.record)
+    return vitals_of(current.spec, candidate, called, by_hosts=current.by_hosts, hosts=hosts)
+
+
+def still_there(hosts: tuple[str, ...], record: Record) -> tuple[str, ...]:
+    """Those that were not given up: what is out of rotation says nothing about the version."""
+    return tuple(host for host in hosts if host not in record.lost)
 
 
 def vitals_of(spec: Mapping[str, Any], track: str, called: str, *, by_hosts: bool, hosts: tuple[str, ...]) -> Callable[[], Optional[str]]:

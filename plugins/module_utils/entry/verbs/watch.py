@@ -33,7 +33,7 @@ from ..measuring import Measuring, labels_of
 from ..release_file import ANALYSIS
 from ..run import RELEASE_OPTION
 from ..stored import last_state, stored_record
-from ..vitals import vitals_of
+from ..vitals import still_there, vitals_of
 from .analysis import Lines, unit_of
 from .rollback import good_version, went_back
 
@@ -146,13 +146,14 @@ class Watched:
                 measuring.of(metric)
         lines = Lines(context, Outages("nothing is taken back"), spec["name"], "watch")
         called = self._record.plan.called.get(self.slot, self.slot)
+        asked = still_there(hosts.get(self.slot) or hosts.get(STABLE, ()), self._record)
         ports = Ports(
             measuring.measure,
             context.clock,
             on_tick=self._overtaken,
             lag=measuring.lag,
             on_look=lambda look: lines.look(look, self._unit(look)),
-            health=vitals_of(spec, self.slot, called, by_hosts=self._by_hosts, hosts=hosts.get(self.slot) or hosts.get(STABLE, ())),
+            health=vitals_of(spec, self.slot, called, by_hosts=self._by_hosts, hosts=asked),
         )
         former = self._former()
         until = from_iso(self._record.release.started)

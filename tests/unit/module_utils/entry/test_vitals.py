@@ -14,7 +14,13 @@ import pytest
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Progress
+from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
+from ansible_collections.progressive.delivery.plugins.module_utils.core.poll import Attempt
+from ansible_collections.progressive.delivery.plugins.module_utils.core.target import Target
+from ansible_collections.progressive.delivery.plugins.module_utils.entry import vitals
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import release, watch
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.vitals import Readiness
+from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.service import Service
 from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.test_managed_release import Shop
 
 
@@ -90,3 +96,50 @@ def test_all_may_never_be_away(looks: list[Any], most: str) -> None:
     readiness = Readiness(Told(looks), "canary", "shop-canary", {"health": health})  # type: ignore[arg-type]
     said = [readiness.unhealthy() for _look in list(looks)]
     assert said[:-1] == [None] * (len(said) - 1) and "not well any more" in (said[-1] or "")
+
+
+class Pool(Service):
+    """A pool whose host s1 does not come back from its deploy, and answers nobody."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, dead: tuple[str, ...] = ("s1",)) -> None:
+        super().__init__(folder, rollout_strategy="rolling", rollout_health={"tcp": {"port": 80}}, rollout_watch={"duration": "1m", "interval": "10s"},
+                         rollout_rolling={"max_failed": 1, "batches": [1], "monitor": "1m"})
+        self.asked: set[str] = set()
+
+        def probe(targets: Sequence[Target]) -> dict[str, Attempt]:
+            self.asked |= {target.name for target in targets}
+            return {target.name: Attempt(target.name not in dead, "refused", 0.0) for target in targets}
+
+        monkeypatch.setattr(vitals, "prober", lambda health, spec: probe)
+
+    def walk(self, begun: Any) -> dict[str, Any]:
+        failed = {"deploy s1": {"result": "failed", "reason": "no space left", "hosts": ["s1"]}}
+        while self.next is not None:
+            if self.next.kind is Kind.BAKE:
+                release.run({"operation": "step", "release": begun["release"], "step": self.record.position, "back": self.record.back}, self.context())
+            else:
+                self.step(begun, failed)
+        return release.run({"operation": "finish", "release": begun["release"], "verified": True}, self.context())
+
+
+def test_a_host_that_was_given_up_within_the_budget_does_not_take_the_others_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(tmp_path, monkeypatch)
+    ended = pool.walk(pool.begin("rollout", "2"))
+    assert (ended["outcome"], pool.record.lost) == ("promoted", ("s1",)), pool.said
+    assert pool.asked == {"s2"}
+
+
+def test_nor_does_it_when_what_is_stable_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(tmp_path, monkeypatch)
+    pool.walk(pool.begin("rollout", "2"))
+    pool.asked.clear()
+    spec = pool.plan("resume")["release"]
+    found = watch.run({"release": spec}, pool.context())
+    assert (found["back"], found["outcome"]) == (False, "unchanged"), found
+    assert pool.asked == {"s2"}
+
+
+def test_a_host_that_falls_ill_after_its_deploy_takes_the_version_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(tmp_path, monkeypatch, dead=("s1", "s2"))
+    assert pool.walk(pool.begin("rollout", "2"))["outcome"] != "promoted"
+    assert "s2 unhealthy: refused" in pool.record.reason
