@@ -71,7 +71,8 @@ class DeliveryAction(ActionBase):
                 remember(result.get("progressive_delivery"), heard=not lifeline.cancelled)
                 if lifeline.cancelled:
                     # It ended without a wait, where it would have been noticed. The next item of a loop runs in this same worker, whoever has died.
-                    self.interrupted(params, context, lifeline)
+                    # What has begun a release just now has its lease.
+                    self.interrupted({**params, "release": result.get("release") or params.get("release")}, context, lifeline)
                 # The release holds what the user's file holds, and that may be a password: -v does not print it.
                 return {**result, "_ansible_verbose_override": True} if "release" in result else result
             except Interrupted as error:

@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from ...core.advance import Result
 from ...core.codec import decode, encode
-from ...core.errors import Away, DeliveryError, Fenced, Interrupted, TimedOut, Unavailable
+from ...core.errors import Away, ConfigError, DeliveryError, Fenced, Interrupted, TimedOut, Unavailable
 from ...core.fleet import Fleet
 from ...core.model import Capability, Member, Routes, Settlement
 from ...core.options import Option, Options
@@ -127,6 +127,9 @@ def _if_it_answers(ask: Callable[[], Any]) -> Any:
 def _wanted(params: Mapping[str, Any], before: Routes, tracks: Mapping[str, tuple[str, ...]]) -> Routes:
     weights = {track: percent(weight, f"weights.{track}") for track, weight in (params.get("weights") or {}).items()} or dict(before.weights)
     members = before.members
+    lost = sorted(set(params.get("drained") or ()) - {name for servers in tracks.values() for name in servers})
+    if lost:
+        raise ConfigError(f"{', '.join(lost)} is in none of the tracks", where="drained", do="Name every server of each track in tracks, spelled the same.")
     if tracks and params.get("drained") is not None:
         away = set(params["drained"])
         members = {track: tuple(Member(name, Fraction(0 if name in away else 100)) for name in servers) for track, servers in tracks.items()}

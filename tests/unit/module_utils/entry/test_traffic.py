@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
-from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import TimedOut
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, TimedOut
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Member, MemberView, Observation, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import traffic
@@ -144,3 +144,16 @@ def test_another_host_asks_for_a_cut_and_for_warnings(tmp_path: pathlib.Path) ->
     assert ask(method="warnings") == []
     assert ask(method="sessions") == []
     assert ask(method="let_go", servers=["web1"]) is None
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    ({"tracks": {"stable": ["s1", "s2"], "canary": ["c1"]}, "drained": ["s1", "s22"]}, "s22 is in none of the tracks"),
+    ({"drained": ["s1"]}, "s1 is in none of the tracks"),
+])
+def test_a_server_that_is_to_be_drained_and_nobody_knows_is_refused(more: dict[str, Any], said: str) -> None:
+    """It would be called out of rotation, and still be in it."""
+    world: dict[str, Any] = {}
+    context = Context(FakeClock(), lambda line: None, routers=lambda options, tracks: MemoryRouter(tracks or {"stable": ("s1",), "canary": ()}, world))
+    params = {**dict.fromkeys(traffic.OPTIONS), "router": {"memory": {}}, "propagation_timeout": "1s", "drain_timeout": "1s", "measure": False, **more}
+    with pytest.raises(ConfigError, match=rf"drained: {said}"):
+        traffic.run(params, context)
