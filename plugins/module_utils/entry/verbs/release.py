@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...core.advance import Result, Seen
@@ -136,6 +137,7 @@ def _report(current: Run, given: Mapping[str, Any]) -> Seen:
 def _checkpoint(current: Run, report: Seen, context: Context) -> dict[str, Any]:
     if not current.is_at(report.step, report.back):
         return what_next(current)
+    report = _heard(current, report)
     doing, index, label = current.doing, current.index, current.label
     status_text = "done" if report.result is Result.DONE else report.result.value
     current.event("step", step=index, name=doing.name, status="failed" if report.result is Result.FAILED else status_text, reason=report.reason)
@@ -152,6 +154,18 @@ def _checkpoint(current: Run, report: Seen, context: Context) -> dict[str, Any]:
         current.event("step", step=current.index, name=current.doing.name, status="started")
     result = what_next(current, show=doing.kind not in QUIET)
     return {**result, "before": {"position": report.step, "outcome": ""}, "after": {"position": decided.position, "outcome": decided.outcome}}
+
+
+LISTENING = (Kind.BAKE, Kind.GATE, Kind.HEALTH)
+"""Kinds of steps that hear a request to abort while they wait."""
+
+
+def _heard(current: Run, report: Seen) -> Seen:
+    """The report, or that somebody asked to abort while a step that does not listen was carried out."""
+    if report.result is not Result.DONE or report.back or current.record.promoted or current.doing.kind in LISTENING:
+        return report
+    asked = current.tick()
+    return replace(report, result=Result.ABORTED, reason=asked, immediate=current.spec.get("abort") == "immediate") if asked else report
 
 
 def stretch(params: Mapping[str, Any], context: Context) -> dict[str, Any]:

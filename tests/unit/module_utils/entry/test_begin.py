@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.progressive.delivery.plugins.module_utils.core import requests
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import read as read_lease
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
@@ -196,3 +197,32 @@ def test_one_decision_never_opens_two_gates(service: Service, file: dict[str, ob
     """A strategy's own gates have names as well."""
     with pytest.raises(ConfigError, match=r"rollout_steps: gate '\w+' stands there twice"):
         service.begin("rollout", "2", **file)
+
+
+@pytest.mark.parametrize(("file", "during"), [
+    ({"rollout_strategy": "blue_green"}, "deploy c1, c2"), ({"rollout_strategy": "blue_green"}, "switch"), ({"rollout_strategy": "blue_green"}, "promote"),
+    ({"rollout_strategy": "rolling", "rollout_rolling": {"batches": [1]}}, "deploy s1"),
+    ({"rollout_strategy": "rolling", "rollout_rolling": {"batches": [1]}}, "join s2"),
+])
+def test_a_request_to_abort_is_heard_where_no_step_of_the_plan_listens(service: Service, file: dict[str, object], during: str) -> None:
+    """Without a health check and a bake there is nobody but the end of each step to hear it; the version went on to be promoted."""
+    service.file.update(file)
+    begun = service.begin("rollout", "2")
+    while service.next is not None:
+        if service.next.name == during and not service.record.back:
+            requests.ask(service.store, service.clock, id="1", kind=requests.ABORT, release=service.record.release.id, who="bob", reason="support is overrun")
+        service.step(begun)
+    assert service.record.outcome is Outcome.ABORTED, service.record
+    assert service.record.reason == "bob asked to abort: support is overrun" and service.record.plan.steps[service.record.turned_at].name == during
+    assert requests.pending(service.store, service.record.release.id) is None
+    assert service.record.stable is not None and service.record.stable.version == "1"
+
+
+def test_what_is_promoted_already_is_not_aborted(service: Service) -> None:
+    service.file.update(rollout_strategy="blue_green")
+    begun = service.begin("rollout", "2")
+    while service.next is not None:
+        if service.next.name == "clean up":
+            requests.ask(service.store, service.clock, id="1", kind=requests.ABORT, release=service.record.release.id, who="bob")
+        service.step(begun)
+    assert service.record.outcome is Outcome.PROMOTED
