@@ -95,6 +95,9 @@ def _concluded(spec: Mapping[str, Any], record: Record, watched: Watched, result
     version = watched.version
     if result.early:
         return _left(spec, Outcome.BUSY, f"{result.early}; {version} was watched for {show_duration(result.seconds)}", context)
+    unseen = watched.unseen() if result.phase is Phase.SUCCESSFUL else ""
+    if unseen:
+        return _left(spec, Outcome.HELD, f"{version} stays, nobody can tell how it is: {unseen}", context)
     if result.phase is Phase.SUCCESSFUL:
         return _left(spec, Outcome.UNCHANGED, f"{version} is well: {watched.told(result)}", context)
     if result.phase is not Phase.FAILED:
@@ -197,6 +200,16 @@ class Watched:
     def told(self, result: BakeResult) -> str:
         """What was good, and for how long."""
         return f"{result.reason if self.metrics else 'its health was good'}, for {show_duration(result.seconds)}"
+
+    def unseen(self) -> str:
+        """Why nobody could tell how it is, where nothing but its replicas was asked: who cannot be seen is not ill, and not well either."""
+        if self._by_hosts or any(not metric.dry_run for metric in self.metrics):
+            return ""
+        try:
+            build.workload(self._spec).progress(self.slot)
+        except Unavailable as error:
+            return str(error)
+        return ""
 
     def _unit(self, look: Look) -> str:
         return next((unit_of(metric) for metric in self.metrics if metric.name == look.metric), "")

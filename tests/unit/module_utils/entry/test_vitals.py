@@ -18,8 +18,9 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.plan imp
 from ansible_collections.progressive.delivery.plugins.module_utils.core.poll import Attempt
 from ansible_collections.progressive.delivery.plugins.module_utils.core.target import Target
 from ansible_collections.progressive.delivery.plugins.module_utils.entry import vitals
-from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import release, watch
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import plan, release, watch
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.vitals import Readiness
+from ansible_collections.progressive.delivery.plugins.module_utils.workloads.memory import MemoryWorkload
 from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.service import Service
 from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.test_managed_release import Shop
 
@@ -143,3 +144,20 @@ def test_a_host_that_falls_ill_after_its_deploy_takes_the_version_back(tmp_path:
     pool = Pool(tmp_path, monkeypatch, dead=("s1", "s2"))
     assert pool.walk(pool.begin("rollout", "2"))["outcome"] != "promoted"
     assert "s2 unhealthy: refused" in pool.record.reason
+
+
+@pytest.mark.parametrize(("away", "outcome"), [(False, "unchanged"), (True, "held")])
+def test_a_version_that_nobody_can_see_is_not_called_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: bool, outcome: str) -> None:
+    """An API server that is away while all is watched that it says."""
+    shop = Shop(tmp_path, rollout_watch={"duration": "1m", "interval": "10s"})
+    shop.run("rollout", "2")
+    variables = {**shop.file, "rollout_version": "2"}
+    spec = plan.run({"variables": variables, "groups": {}, "purpose": "status", "asked": "watch", "probe": False, "show": False}, shop.context())["release"]
+    if away:
+        def nobody(self: MemoryWorkload, track: str) -> Progress:
+            raise Unavailable("the API server does not answer")
+
+        monkeypatch.setattr(MemoryWorkload, "progress", nobody)
+    found = watch.run({"release": spec}, shop.context())
+    assert (found["back"], found["outcome"]) == (False, outcome), found["reason"]
+    assert not away or "2 stays, nobody can tell how it is: the API server does not answer" in found["reason"]
