@@ -219,6 +219,11 @@ class Metric:
         fits = math.floor((seconds - self.initial_delay) / self.interval + 1e-9) + (1 if self.initial_delay else 0)
         return max(0, min(self.count, fits) if self.count else fits)
 
+    def least(self, usual: float) -> float:
+        """Seconds of a watched wait in which it can be judged. ``usual``: between two looks where it does not say."""
+        interval = usual if self.interval is None and self.count is None else self.interval or 0.0
+        return self.initial_delay + interval * ((self.count or 1) - (1 if self.initial_delay else 0))
+
     def check_fits(self, seconds: float, where: str, age: float = 0.0) -> None:
         """Refuse a watched wait of ``seconds`` in which this metric could never be judged; ``age`` is for how many seconds what is watched serves as
         it does when the wait begins. Raises ConfigError."""

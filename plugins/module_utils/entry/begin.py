@@ -186,8 +186,10 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
     waiting = current.step if purpose == "promote" and (stopped or crashed) and not record.back else None
     if waiting is not None and not _to_decide(current, waiting):
         waiting = None
+    if purpose == "promote" and spec.get("promote_full", False) and not record.back:
+        current.record = _unasked(current.record)
     if waiting is not None:
-        current.record = _behind(current.record, waiting, full=spec.get("promote_full", False))
+        current.record = _behind(current.record, waiting)
     # First the journal: what could not even be written down has not begun, and leaves no record behind.
     _announce(current, spec)
     current.save()
@@ -213,12 +215,14 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
     return {**what_next(current, show=True), "paused_at": record.paused_at}
 
 
-def _behind(record: Record, waiting: Step, *, full: bool) -> Record:
-    """The release as it goes on once the step that waits is decided; ``full``: nothing is looked at or asked any more."""
-    if full:
-        # Every host is still deployed and every share still taken.
-        ahead = tuple(item for item in record.plan.steps[record.position + 1 :] if item.kind not in (Kind.BAKE, Kind.GATE))
-        record = replace(record, plan=replace(record.plan, steps=(*record.plan.steps[: record.position + 1], *ahead)))
+def _unasked(record: Record) -> Record:
+    """The release as it goes on where nothing is looked at or asked any more. Every host is still deployed and every share still taken."""
+    ahead = tuple(item for item in record.plan.steps[record.position + 1 :] if item.kind not in (Kind.BAKE, Kind.GATE))
+    return replace(record, plan=replace(record.plan, steps=(*record.plan.steps[: record.position + 1], *ahead)))
+
+
+def _behind(record: Record, waiting: Step) -> Record:
+    """The release as it goes on once the step that waits is decided."""
     if waiting.gate:
         return record  # the gate's own step finds the decision
     return replace(record, position=record.position + 1, intent=record.position + 1)

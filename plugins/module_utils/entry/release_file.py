@@ -77,8 +77,8 @@ STEP: Options = {
         "on_timeout": Option("str", "What happens then.", default="abort", choices=("abort", "promote", "hold")),
     }),
     "gate": Option("dict", "Wait for a decision of a person or a system.", options=GATE),
-    "analysis": Option("dict", "One look at all metrics, without waiting for a bake.", options={
-        "duration": Option("duration", "How long to look.", default="0s"),
+    "analysis": Option("dict", "One look at all metrics, as soon as they can be judged.", options={
+        "duration": Option("duration", "How long to look instead.", default="0s"),
     }),
     "hook": Option("dict", "Run tasks of yours at this point.", options=HOOK),
     "set_header_route": Option("dict", "Requests that match go to the new version, whatever the weights. Without match: remove the rule.", options={

@@ -66,7 +66,8 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
     """Watch for as long as the release's current step says."""
     watching = Watching(current, context)
     watching.reach()
-    return ended(watching, watching.bake(current.doing.duration))
+    # A step of no length is one look: what no look was taken of could not be judged.
+    return ended(watching, watching.bake(watching.least() if current.doing.duration == 0 else current.doing.duration))
 
 
 def ended(watching: Watching, result: BakeResult) -> dict[str, Any]:
@@ -108,6 +109,11 @@ class Watching:
         current.record = replace(current.record, bakes=current.record.bakes + 1)
         current.save()
         return build.judges(self._all, self.analysis, current.record.bakes, max(1, comparing(current.record.plan)))
+
+    def least(self) -> float:
+        """Seconds in which every metric can be judged."""
+        usual = self.current.doing.interval or duration(self.analysis.get("interval", "10s"))
+        return max((metric.least(usual) for metric in self.metrics), default=0.0)
 
     def reach(self) -> None:
         """Make every provider now. Raises Unavailable, ConfigError."""

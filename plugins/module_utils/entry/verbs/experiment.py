@@ -197,9 +197,7 @@ class Trying(analysis.Watching):
         trial = self.judge.trial
         left = min(max(0.0, self.design.max_duration - self._elapsed()), self._longest)
         # However late a run is: what no look was taken of could not be judged, and the test would never end.
-        usual = duration(self.analysis.get("interval", "10s"))
-        least = max(metric.initial_delay or metric.interval or usual for metric in self.metrics)
-        return self.bake(max(left, least), lambda: self.current.tick() or self._decided(), started=trial.seen)
+        return self.bake(max(left, self.least()), lambda: self.current.tick() or self._decided(), started=trial.seen)
 
     def _decided(self) -> Optional[str]:
         """That the conversion has decided, once every guardrail has said something in this run."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +129,19 @@ def test_a_wait_that_fits() -> None:
     metric(interval="10s", query="rate(x[1m])").check_fits(60, "steps[1]")
     assert metric(interval="10s").planned(60) == 6
     assert metric(interval="10s", initial_delay="20s").planned(60) == 5
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"interval": "30s"}, {"count": 1}, {"count": 5, "interval": "30s"}, {"initial_delay": "1m"}, {"initial_delay": "1m", "interval": "30s"},
+    {"initial_delay": "1m", "interval": "30s", "count": 5}, {"initial_delay": "1m", "count": 1},
+])  # fmt: skip
+def test_the_least_wait_is_just_long_enough(options: dict[str, Any]) -> None:
+    made = metric(**options)
+    asked = made if made.interval or made.count else replace(made, interval=10.0)
+    least = made.least(10.0)
+    asked.check_fits(least, "here")
+    assert asked.planned(least) == (made.count or 1)
+    assert least == 0 or asked.planned(least - 1) < asked.planned(least)
 
 
 def test_provider_and_judge_by_one_key() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,11 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock
 from ansible_collections.progressive.delivery.plugins.module_utils.core.bake import Look
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase
 from ansible_collections.progressive.delivery.plugins.module_utils.core.outage import Outages
+from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
+from ansible_collections.progressive.delivery.plugins.module_utils.core.record import Outcome
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
-from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import analysis
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import analysis, release
+from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.service import Service
 
 
 def watched(*values: Any, names: tuple[str, ...] = ("errors",), seconds: str = "20m", **more: Any) -> list[str]:
@@ -69,3 +73,21 @@ def test_numbers_alone_make_no_other_error(first: str, second: str, words: str) 
 
 def test_what_decides_nothing_announces_nothing() -> None:
     assert Outages("rolls back").line(look(0, "errors of the canary: refused", 0.0, None)) == "errors away: refused"
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(0.0, None), (5.0, None), (None, Outcome.PAUSED)])
+@pytest.mark.parametrize("more", [{}, {"interval": "1m"}, {"count": 3, "interval": "20s"}, {"count": 1}])
+def test_an_analysis_step_of_no_length_looks_all_the_same(tmp_path: Path, more: dict[str, Any], value: Any, outcome: Any) -> None:
+    """Nothing passes, and nothing pauses, for want of a look that nobody took."""
+    metric = {"name": "errors", "query": "errors", "failure_condition": "result > 1", **more}
+    service = Service(tmp_path, rollout_steps=[{"set_weight": 20}, {"analysis": {}}], rollout_analysis={
+        "provider": {"memory": {"values": {"errors": [value]}}}, "metrics": [metric], "on_inconclusive": "continue", "on_no_data": "pause"})
+    begun = service.begin("rollout", "2")
+    while service.next is not None and service.next.kind is not Kind.BAKE:
+        service.step(begun)
+    at = service.record.position
+    found = release.run({"operation": "step", "release": begun["release"], "step": at, "back": False}, service.context())
+    assert service.record.outcome is outcome, service.record.reason
+    assert service.record.back is (value == 5.0)
+    assert service.record.position == (at + 1 if value == 0.0 else 0 if value == 5.0 else at)
+    assert found["looks"] >= (3 if more.get("count") == 3 and value == 0.0 else 1)

@@ -226,3 +226,14 @@ def test_what_is_promoted_already_is_not_aborted(service: Service) -> None:
             requests.ask(service.store, service.clock, id="1", kind=requests.ABORT, release=service.record.release.id, who="bob")
         service.step(begun)
     assert service.record.outcome is Outcome.PROMOTED
+
+
+def test_promote_in_full_asks_nothing_more_wherever_the_run_before_ended(service: Service) -> None:
+    service.file["rollout_steps"] = [{"set_weight": 20}, {"bake": {"duration": "5m"}}, {"set_weight": 50}, {"gate": {"name": "half"}}]
+    begun = service.begin("rollout", "2")
+    while service.next is not None and service.next.kind is not Kind.WEIGHT:
+        service.step(begun)
+    interrupt(Run.open(begun["release"], service.context()), service.context())
+    service.begin("promote", rollout_promote_full=True)
+    assert [step.kind for step in service.record.plan.steps if step.kind in (Kind.BAKE, Kind.GATE)] == []
+    assert service.next is not None and service.next.name == "20 %", "a share that is not taken yet is taken"
