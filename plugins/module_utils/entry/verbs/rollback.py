@@ -56,6 +56,9 @@ def good_version(record: Optional[Record], wanted: str = "") -> Good:
             raise ConfigError(f"the way back to {stable.version} ended as partial: {record.reason}", where="rollback", do=f"{more}; {_further(record)}.")
         return next((good for good in record.good if good.version == stable.version), Good(stable.version, stable.slot, "", ""))
     candidates = [good for good in record.good if good.version == wanted or (not wanted and good.version != stable.version)]
+    if not candidates and not wanted and record.running and record.release.purpose == "rollout" and not record.tidying:
+        raise ConfigError(f"{record.release.version} is under way and not promoted yet, {stable.version} is stable", where="rollback",
+                          do="Take it back with the abort playbook.")
     if not candidates:
         raise ConfigError(f"{wanted or 'an earlier version'} is not known to be good", where="rollout_to_version",
                           do=f"Good versions: {known}. Ship any other with the rollout playbook.")

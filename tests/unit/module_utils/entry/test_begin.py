@@ -237,3 +237,10 @@ def test_promote_in_full_asks_nothing_more_wherever_the_run_before_ended(service
     service.begin("promote", rollout_promote_full=True)
     assert [step.kind for step in service.record.plan.steps if step.kind in (Kind.BAKE, Kind.GATE)] == []
     assert service.next is not None and service.next.name == "20 %", "a share that is not taken yet is taken"
+
+
+def test_who_wants_to_go_back_from_a_first_release_that_waits_is_sent_to_abort(service: Service) -> None:
+    service.file.update(GATED)
+    service.run("rollout", "2", seen={"pause": {"result": "paused"}})
+    with pytest.raises(ConfigError, match=r"2 is under way and not promoted yet, 1 is stable\. Take it back with the abort playbook"):
+        service.begin("rollback")
