@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +116,16 @@ def watch(programs: str) -> None:
     unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     ours = os.open(STATE, os.O_RDONLY | os.O_DIRECTORY)  # held open, so that no later folder has its inode
     subprocess.run([*unshare, sys.executable, "-I", str(INIT), str(STATE), str(USERS)], check=False, cwd="/", env=environment)
-    if STATE.exists():
-        (STATE / "ended").touch()
+    _tell_ended(ours)
     with _alone():
         if STATE.exists() and os.path.samestat(os.fstat(ours), os.stat(STATE)):
             _remove()
+
+
+def _tell_ended(ours: int) -> None:
+    """Leave word in the node's own folder, the open descriptor ``ours``. The next node may have one of the same name by now."""
+    with suppress(FileNotFoundError):  # removed, by whoever ended the node
+        os.close(os.open("ended", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=ours))
 
 
 def is_ready() -> bool:

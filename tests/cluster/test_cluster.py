@@ -190,3 +190,18 @@ def test_what_is_left_of_a_node_is_no_hindrance_for_the_next(monkeypatch: pytest
     node._disconnect()
     assert not Path(f"/sys/class/net/{link}").exists()
     node._disconnect()
+
+
+def test_the_end_of_a_node_is_not_told_to_the_next_one(tmp_path: Path) -> None:
+    """A node that is started while the last one goes found its word, and took itself for ended."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    ours = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    node._tell_ended(ours)
+    assert [file.name for file in folder.iterdir()] == ["ended"]
+    (folder / "ended").unlink()
+    folder.rmdir()
+    folder.mkdir()
+    node._tell_ended(ours)
+    assert list(folder.iterdir()) == []
+    os.close(ours)

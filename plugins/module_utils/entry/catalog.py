@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which adapters there are. The only file that names one: a new backend is one adapter file and two lines here.
 
-Each adapter is imported when it is first asked for. Ansible compiles a collection's files at every start, and a release needs five of these thirty.
+Each adapter is imported when it is first asked for: a module that was shipped to a host needs one or two of these thirty, and compiles what it imports.
 """
 
 from __future__ import annotations
@@ -119,6 +119,12 @@ ON: Options = {
 
 FOR_TESTS = "memory"
 """The adapter of each port that no message offers."""
+
+
+def load() -> None:
+    """Import them all, for the many processes that are forked from this one: what one of those imports itself, the next has to import again."""
+    for adapters in (ROUTERS, PROVIDERS, WORKLOADS, STORES, JUDGES):
+        tuple(adapters.values())
 
 
 class Family(Mapping[str, Option]):
