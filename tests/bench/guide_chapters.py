@@ -134,6 +134,7 @@ class Chapter:
         with log.open("wb") as output:
             process = subprocess.Popen(["bash", str(script), job], cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                                        start_new_session=True, env={**os.environ, "PATH": path, "KUBECONFIG": str(kubeconfig),
+                                                                    "KUBECACHEDIR": str(space.cluster.kubectl_cache),
                                                                     "DOCKER_IMAGE": f"{IMAGE}:{version}", **self.environment})  # fmt: skip
         return Running(process, log)
 

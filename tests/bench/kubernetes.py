@@ -54,7 +54,8 @@ def patch(color: str) -> dict[str, Any]:
 
 
 def kubectl(space: Namespace, *words: str) -> list[str]:
-    return [space.cluster.kubectl_path, "--kubeconfig", str(space.cluster.kubeconfig), "--namespace", space.name, *words]
+    cluster = space.cluster
+    return [cluster.kubectl_path, f"--cache-dir={cluster.kubectl_cache}", "--kubeconfig", str(cluster.kubeconfig), "--namespace", space.name, *words]
 
 
 def one_patch(space: Namespace, color: str) -> list[str]:

@@ -49,15 +49,15 @@ class Cluster:
     def __init__(self, kubeconfig: Path, kubectl: str, *, ours: bool) -> None:
         self.kubeconfig = kubeconfig
         self.kubectl_path = kubectl
+        self.kubectl_cache = kubeconfig.parent / "kubectl-cache"
+        """What kubectl remembers of the server's kinds goes with the server: another node at the same address may have others."""
         self._turn, self._door = (os.open(file, os.O_RDWR | os.O_CREAT, 0o600) if ours else None for file in (TURN, DOOR))
         self._users = 0
         """Namespaces of this process, which share one turn."""
 
     def kubectl(self, *words: str, stdin: str = "", kubeconfig: Optional[Path] = None, seconds: float = 120) -> str:
         """Run kubectl and return what it prints. Raises KubectlFailed."""
-        # What kubectl remembers of the server's kinds goes with the server: another node at the same address may have others.
-        remembers = f"--cache-dir={self.kubeconfig.parent / 'kubectl-cache'}"
-        command = [self.kubectl_path, remembers, "--kubeconfig", str(kubeconfig or self.kubeconfig), *words]
+        command = [self.kubectl_path, f"--cache-dir={self.kubectl_cache}", "--kubeconfig", str(kubeconfig or self.kubeconfig), *words]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
         if done.returncode:
             raise KubectlFailed(f"kubectl {' '.join(words)}: {done.stderr.strip()}")

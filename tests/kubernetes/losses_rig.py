@@ -102,8 +102,9 @@ class BusyShop(Shop):
 
     def by_hand(self, new: str, old: str) -> None:
         """The switch of a pipeline, old side away at once."""
-        kubectl = Path(self.space.cluster.kubectl_path)
-        environment = {**os.environ, "PATH": f"{kubectl.parent}:{os.environ['PATH']}", "KUBECONFIG": str(self.space.cluster.kubeconfig)}
+        cluster = self.space.cluster
+        environment = {**os.environ, "PATH": f"{Path(cluster.kubectl_path).parent}:{os.environ['PATH']}", "KUBECONFIG": str(cluster.kubeconfig),
+                       "KUBECACHEDIR": str(cluster.kubectl_cache)}  # fmt: skip
         subprocess.run(["sh", str(BY_HAND), self.space.name, new, old], env=environment, check=True, stdout=subprocess.DEVNULL, timeout=180)
 
     def drained(self) -> list[dict[str, Any]]:
