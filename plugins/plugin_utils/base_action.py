@@ -27,7 +27,6 @@ from ..module_utils.clients.clock import SystemClock
 from ..module_utils.core.errors import ConfigError, Conflict, DeliveryError, Fenced, Interrupted, MissingDependency, Unsupported
 from ..module_utils.core.options import argument_spec, given
 from ..module_utils.core.record import Outcome
-from ..module_utils.entry import catalog
 from ..module_utils.entry.context import Context
 from ..module_utils.entry.following import overtaken_words
 from ..module_utils.entry.interrupt import interrupt
@@ -39,9 +38,7 @@ from .remote import Remote, same_python
 
 DISPLAY = Display()
 
-# This module is loaded once, in ansible-playbook itself, of which each task's worker is a fork.
-catalog.load()
-# A worker's standard input says nothing about the user's. AWX (ansible-runner) and some CI runners
+# This module is loaded once, in ansible-playbook itself: a worker's standard input says nothing about the user's. AWX (ansible-runner) and some CI runners
 # give a job a terminal at which nobody sits.
 NOBODY = ("AWX_ISOLATED_DATA_DIR", "CI")
 if isinstance(sys.stdout, io.TextIOWrapper):

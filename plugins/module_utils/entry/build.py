@@ -25,7 +25,7 @@ from ..core.strategies.brief import Brief, Scale, StepSpec
 from ..core.strategies.canary import default_steps
 from ..core.units import duration, percent, show_duration
 from .assignment import assignment
-from .catalog import JUDGES, ON, PROVIDERS, ROUTERS, STORES, WORKLOADS, Family
+from .catalog import JUDGES, ON, POINTS, PROVIDERS, ROUTERS, STORES, WORKLOADS, family
 from .context import Context
 
 MOST_GENERATED = 100
@@ -48,7 +48,7 @@ def written(router: TrafficRouter, options: Mapping[str, Any]) -> str:
 
 def local_router(options: Mapping[str, Any], tracks: Tracks) -> TrafficRouter:
     """The router, spoken to from this very host."""
-    kind, inner = one_key(options, Family(ROUTERS), "router", "router")
+    kind, inner = one_key(options, family(ROUTERS), "router", "router")
     made: TrafficRouter = ROUTERS[kind].from_options({name: value for name, value in inner.items() if name not in ON}, tracks)
     return made
 
@@ -62,7 +62,7 @@ def store(options: Mapping[str, Any], name: str, context: Context) -> StateStore
 
 def local_store(options: Mapping[str, Any], name: str) -> StateStore:
     """The store on this very host."""
-    kind, inner = one_key(options, Family(STORES), "store", "store")
+    kind, inner = one_key(options, family(STORES), "store", "store")
     made: StateStore = STORES[kind].from_options(inner, name)
     return made
 
@@ -92,7 +92,7 @@ def _update(spec: Mapping[str, Any]) -> Optional[Update]:
 
 def provider(options: Mapping[str, Any], tracks: Tracks, allow: tuple[str, ...] = ()) -> MetricProvider:
     """The metric provider of ``{kind: options}``. ``allow``: host patterns that hold beside its own, where it speaks to addresses of the user's."""
-    kind, inner = one_key(options, Family(PROVIDERS), "rollout_analysis.provider", "provider")
+    kind, inner = one_key(options, family(PROVIDERS), "rollout_analysis.provider", "provider")
     if allow and "url_allow" in PROVIDERS[kind].OPTIONS:
         inner = {**inner, "within": allow}
     made: MetricProvider = PROVIDERS[kind].from_options(inner, tracks)
@@ -104,7 +104,8 @@ def metrics(analysis: Optional[Mapping[str, Any]]) -> list[Metric]:
     if not analysis:
         return []
     timeout = duration(analysis.get("no_data_timeout", "5m"), "rollout_analysis.no_data_timeout")
-    made = [Metric.from_options(item, f"rollout_analysis.metrics[{index}]", no_data_timeout=timeout, providers=Family(PROVIDERS), judges=Family(JUDGES))
+    known = {**family(JUDGES), **POINTS}
+    made = [Metric.from_options(item, f"rollout_analysis.metrics[{index}]", no_data_timeout=timeout, providers=family(PROVIDERS), judges=known)
             for index, item in enumerate(with_preset(analysis.get("preset"), analysis.get("metrics") or []))]
     if not made:
         raise ConfigError("no metric is listed", where="rollout_analysis.metrics", do="List at least one, name a preset, or write rollout_analysis: none.")

@@ -25,7 +25,7 @@ from ..core.target import targets_from
 from ..core.units import duration, show_duration, shown
 from . import notifying
 from .assignment import assignment_options
-from .catalog import PROVIDERS, ROUTERS, STORES, WORKLOADS, Family
+from .catalog import PROVIDERS, ROUTERS, STORES, WORKLOADS, family
 from .shared import completed
 
 HOOK: Options = {
@@ -135,7 +135,7 @@ AB_TEST: Options = {
     "run_duration": Option("duration", "How long one run looks at the test. Then it ends as paused, the share stays, and C(resume) goes on with all that"
                                        " came meanwhile. Default: until the test is over."),
     "conversion": Option("dict", "What the variants are compared by. Without it the test says nothing, and a person decides at the gate V(winner).",
-                         options=experiment.conversion_options(Family(PROVIDERS))),
+                         options=experiment.conversion_options(family(PROVIDERS))),
     "promote": Option("str", "V(winner): a new variant that wins gets all requests. V(manual): somebody decides at the gate V(winner) first. Default:"
                              " V(winner) with C(conversion), else V(manual).", choices=("manual", "winner")),
     "on_no_difference": Option("str", "What becomes of a new variant that is neither better nor worse.", default="keep_stable",
@@ -149,9 +149,9 @@ SPEC: Options = {
     "rollout_version": Option("str", "The version to ship.", required=True),
     "rollout_previous_version": Option("str", "The version that runs now, where neither the record nor version_from knows it."),
     "rollout_strategy": Option("str", "How to ship it.", default="canary", choices=tuple(sorted(STRATEGIES))),
-    "rollout_workload": Option("dict", "What runs the service.", required=True, options=Family(WORKLOADS), one_of=True),
+    "rollout_workload": Option("dict", "What runs the service.", required=True, options=family(WORKLOADS), one_of=True),
     "rollout_kubernetes": Option("dict", "What the Kubernetes adapters of this file have in common.", default={}, options=KUBE_OPTIONS),
-    "rollout_router": Option("dict", "What splits its traffic.", options=Family(ROUTERS), one_of=True),
+    "rollout_router": Option("dict", "What splits its traffic.", options=family(ROUTERS), one_of=True),
     "rollout_steps": Option("list", "The steps of a canary, or the tests before a blue-green switch.", elements="dict"),
     "rollout_canary": Option("dict", "Options of the canary strategy.", options=CANARY, default={}),
     "rollout_blue_green": Option("dict", "Options of the blue-green strategy.", options=BLUE_GREEN, default={}),
@@ -163,7 +163,7 @@ SPEC: Options = {
         point: Option("list", f"At {point.replace('_', ' ')}.", elements="dict", options=HOOK) for point in (*HOOK_POINTS, "on_abort", "on_pause")
     }),
     "rollout_notify": Option("list", "Who is told what the release does. Each item has exactly one key, the kind of receiver.", elements="dict"),
-    "rollout_store": Option("dict", "Where the record is kept.", options=Family(STORES), one_of=True, default={"file": {}}),
+    "rollout_store": Option("dict", "Where the record is kept.", options=family(STORES), one_of=True, default={"file": {}}),
     "rollout_coordinator": Option("str", "The host that coordinates.", default="localhost"),
     "rollout_wait": Option("str", "At a gate: wait here, end as paused, or wait only with a terminal.", default="auto", choices=("auto", "inline", "exit")),
     "rollout_deployment_id": Option("str", "The same id and plan again continue or return the same release."),
@@ -362,4 +362,4 @@ def _list(value: Any, where: str) -> list[Any]:
     return list(value)
 
 
-ANALYSIS = analysis_options(Family(PROVIDERS))
+ANALYSIS = analysis_options(family(PROVIDERS))

@@ -10,9 +10,9 @@ from typing import Any
 
 from ..clients.kube import KUBE_OPTIONS
 from ..core.options import one_key
-from .catalog import PROVIDERS, ROUTERS, STORES, WORKLOADS, Adapters, Family
+from .catalog import PROVIDERS, ROUTERS, STORES, WORKLOADS, family
 
-PORTS: Mapping[str, Adapters] = {"workload": WORKLOADS, "router": ROUTERS, "store": STORES}
+PORTS: Mapping[str, dict[str, Any]] = {"workload": WORKLOADS, "router": ROUTERS, "store": STORES}
 SLOTS = ("stable", "canary", "namespace")
 
 
@@ -21,7 +21,7 @@ def completed(spec: dict[str, Any], *, store_given: bool) -> dict[str, Any]:
     defaults = {name: value for name, value in (spec.get("kubernetes") or {}).items() if value is not None}
     [(kind, _options)] = spec["workload"].items()
     if not store_given and takes_part(WORKLOADS[kind]):
-        chosen, inner = one_key({"kubernetes": {}}, Family(STORES), "rollout_store", "store")
+        chosen, inner = one_key({"kubernetes": {}}, family(STORES), "rollout_store", "store")
         spec["store"] = {chosen: inner}
     for port, adapters in PORTS.items():
         if spec.get(port):

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,17 +45,3 @@ def test_a_run_that_is_told_to_end_while_it_begins_leaves_an_interrupted_release
     action._task = SimpleNamespace(args=arguments, check_mode=False)
     assert action.run(task_vars={})["outcome"] == ""
     assert service.record.outcome is Outcome.INTERRUPTED and read_lease(service.store).holder == ""
-
-
-def test_a_worker_finds_every_adapter_imported() -> None:
-    """A task runs in a fork of ansible-playbook, and what it imports is lost with it: each task would compile its adapters once more."""
-    code = """
-from ansible_collections.progressive.delivery.plugins.plugin_utils import base_action
-import subprocess
-import sys
-before = set(sys.modules)
-from ansible_collections.progressive.delivery.plugins.module_utils.entry import catalog
-catalog.load()
-print(*sorted(set(sys.modules) - before))
-"""
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""

@@ -27,7 +27,7 @@ from ...core.ports import Judge
 from ...core.strategies.ab_test import DEFAULT_SHARE
 from ...core.units import duration, show_duration
 from .. import build
-from ..catalog import PROVIDERS, Family
+from ..catalog import PROVIDERS, family
 from ..context import Context
 from ..measuring import Measuring, labels_of
 from ..run import RELEASE_OPTION, Run, for_step, seen
@@ -42,7 +42,7 @@ OPTIONS: Options = {
     **RELEASE_OPTION,
     "stable": Option("dict", "What was counted of the variant that serves now.", options=COUNTED),
     "candidate": Option("dict", "What was counted of the new variant.", options=COUNTED),
-    "conversion": Option("dict", "Where both are counted, instead of O(stable) and O(candidate).", options=experiment.conversion_options(Family(PROVIDERS))),
+    "conversion": Option("dict", "Where both are counted, instead of O(stable) and O(candidate).", options=experiment.conversion_options(family(PROVIDERS))),
     "window": Option("duration", "With O(conversion): how far back a first look counts. A later one counts from the look before.", default="1h"),
     "tracks": Option("dict", "With O(conversion): servers per variant, for providers that count single servers.", default={}, open=True),
     "labels": Option("dict", "With O(conversion): what fills C(${workload}), C(${namespace}) and C(${version}) in its queries.", default={}, open=True),

@@ -21,13 +21,13 @@ from ...core.ports import Assigning, Cutting, Heedful, Holding, Parting, Traffic
 from ...core.settle import drained, settle
 from ...core.units import duration, percent, show_duration, show_percent
 from .. import build
-from ..catalog import ROUTERS, Family
+from ..catalog import ROUTERS, family
 from ..context import Context
 from ..guard import read_or
 from ..run import RELEASE_OPTION, Run, for_step, seen
 
 ROUTER: Options = {
-    "router": Option("dict", "What splits the traffic.", options=Family(ROUTERS), one_of=True),
+    "router": Option("dict", "What splits the traffic.", options=family(ROUTERS), one_of=True),
     "tracks": Option("dict", "Servers per track, for routers that weigh single servers.", open=True),
 }
 

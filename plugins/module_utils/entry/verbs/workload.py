@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from ...clients.release_dir import ReleaseDir
@@ -19,34 +19,16 @@ from ...core.plan import Kind
 from ...core.ports import Draining, ManagedWorkload, Remembering
 from ...core.units import duration, show_duration
 from .. import build
-from ..catalog import WORKLOADS, Family
+from ..catalog import WORKLOADS, family
 from ..context import Context
 from ..run import RELEASE_OPTION, Run, for_step, seen
-
-
-class Managed(Family):
-    """The workloads that are changed through an API."""
-
-    def __init__(self) -> None:
-        super().__init__(WORKLOADS)
-
-    def __getitem__(self, name: str) -> Option:
-        if WORKLOADS[name].by_hosts:
-            raise KeyError(name)
-        return super().__getitem__(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in super().__iter__() if not WORKLOADS[name].by_hosts)
-
-    def __len__(self) -> int:
-        return sum(1 for _name in self)
-
 
 OPTIONS: Options = {
     **RELEASE_OPTION,
     "base": Option("path", "Folder that holds releases/ and the link current, on a host."),
     "keep_releases": Option("int", "With base: old releases to keep.", default=5, minimum=1),
-    "workload": Option("dict", "What runs the service, where it is changed through an API.", one_of=True, options=Managed()),
+    "workload": Option("dict", "What runs the service, where it is changed through an API.", one_of=True,
+                       options={kind: option for kind, option in family(WORKLOADS).items() if not WORKLOADS[kind].by_hosts}),
     "track": Option("str", "With workload: which track is meant.", default="stable"),
     "version": Option("str", "The version that the track or the link must have; with base its folder must be there."),
     "replicas": Option("int", "With workload: so many replicas; 0 retires the track.", minimum=0),
