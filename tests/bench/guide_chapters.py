@@ -9,7 +9,6 @@ Both with the same short times: five minutes are six seconds, ten seconds 200 ms
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -128,14 +127,14 @@ class Chapter:
         if not kubeconfig.exists():
             shutil.copy(space.cluster.kubeconfig, kubeconfig)
             space.cluster.kubectl("config", "set-context", "--current", f"--namespace={space.name}", kubeconfig=kubeconfig)
-        path = f"{Path(space.cluster.kubectl_path).parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = space.cluster.environment(kubeconfig)
+        path = f"{Path(sys.executable).parent}:{environment['PATH']}"
         log = folder / f"run-{len(list(folder.glob('run-*')))}-{job}.txt"
         script = SHELL / f"{self.name}.sh"
         with log.open("wb") as output:
             process = subprocess.Popen(["bash", str(script), job], cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                                       start_new_session=True, env={**os.environ, "PATH": path, "KUBECONFIG": str(kubeconfig),
-                                                                    "KUBECACHEDIR": str(space.cluster.kubectl_cache),
-                                                                    "DOCKER_IMAGE": f"{IMAGE}:{version}", **self.environment})  # fmt: skip
+                                       start_new_session=True,
+                                       env={**environment, "PATH": path, "DOCKER_IMAGE": f"{IMAGE}:{version}", **self.environment})
         return Running(process, log)
 
 

@@ -57,11 +57,16 @@ class Cluster:
 
     def kubectl(self, *words: str, stdin: str = "", kubeconfig: Optional[Path] = None, seconds: float = 120) -> str:
         """Run kubectl and return what it prints. Raises KubectlFailed."""
-        command = [self.kubectl_path, f"--cache-dir={self.kubectl_cache}", "--kubeconfig", str(kubeconfig or self.kubeconfig), *words]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run([self.kubectl_path, *words], input=stdin, capture_output=True, text=True, timeout=seconds, check=False,
+                              env=self.environment(kubeconfig))  # fmt: skip
         if done.returncode:
             raise KubectlFailed(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
         return done.stdout
+
+    def environment(self, kubeconfig: Optional[Path] = None) -> dict[str, str]:
+        """The environment of a program that calls kubectl, ours first on its PATH."""
+        path = f"{Path(self.kubectl_path).parent}:{os.environ.get('PATH', os.defpath)}"
+        return {**os.environ, "PATH": path, "KUBECONFIG": str(kubeconfig or self.kubeconfig), "KUBECACHEDIR": str(self.kubectl_cache)}
 
     @contextmanager
     def namespace(self, folder: Path, prefix: str = "test", *, lasting: bool = False) -> Iterator[Namespace]:

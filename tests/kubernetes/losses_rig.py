@@ -102,10 +102,8 @@ class BusyShop(Shop):
 
     def by_hand(self, new: str, old: str) -> None:
         """The switch of a pipeline, old side away at once."""
-        cluster = self.space.cluster
-        environment = {**os.environ, "PATH": f"{Path(cluster.kubectl_path).parent}:{os.environ['PATH']}", "KUBECONFIG": str(cluster.kubeconfig),
-                       "KUBECACHEDIR": str(cluster.kubectl_cache)}  # fmt: skip
-        subprocess.run(["sh", str(BY_HAND), self.space.name, new, old], env=environment, check=True, stdout=subprocess.DEVNULL, timeout=180)
+        command = ["sh", str(BY_HAND), self.space.name, new, old]
+        subprocess.run(command, env=self.space.cluster.environment(), check=True, stdout=subprocess.DEVNULL, timeout=180)
 
     def drained(self) -> list[dict[str, Any]]:
         """Every drain that the journals of its releases tell of."""
