@@ -188,17 +188,20 @@ def test_a_manifest_is_no_change_once_it_is_there(namespace: Namespace) -> None:
 
 def test_a_concurrent_edit_of_something_else_is_kept(namespace: Namespace) -> None:
     namespace.app("shop")
-    shop, done = workload(namespace), threading.Event()
+    shop, begun, done = workload(namespace), threading.Event(), threading.Event()
 
     def annotate() -> None:
         number = 0
-        while not done.wait(0.2):  # as often as we try again, or nobody would get through on a busy machine
+        while not done.is_set():
             number += 1
             namespace.kubectl("annotate", "--overwrite", "deployment/shop", f"number={number}")
+            begun.set()
+            done.wait(0.2)  # as often as we try again, or nobody would get through on a busy machine
 
     other = threading.Thread(target=annotate)
     other.start()
     try:
+        assert begun.wait(240)
         for version in ("2", "3", "2", "3"):
             assert shop.deploy("stable", version)
     finally:
