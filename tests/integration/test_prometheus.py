@@ -175,17 +175,17 @@ def watch(provider: PrometheusProvider, metric: Metric, seconds: float) -> BakeR
 
 
 def test_a_bake_of_a_good_and_of_a_bad_version(provider: PrometheusProvider, exporter: Exporter) -> None:
-    options = {"name": "errors", "builtin": "error_rate", "max_ratio": 2, "failure_condition": "result > 0.02", "min_requests": 50}
-    metric = Metric.from_options(options, "m")
+    # A scrape that comes late leaves a look without data of one of the two: it must not end the bake.
+    options = {"name": "errors", "builtin": "error_rate", "min_requests": 50, "inconclusive_limit": 100}
     exporter.tracks["canary"] = Traffic()
-    wait_until(lambda: answers(provider, "sum(increase(http_requests_total{track='canary'}[3s])) > 50"), 15)
-    good = watch(provider, metric, 6.0)
+    wait_until(lambda: answers(provider, "sum(increase(http_requests_total{track='canary'}[3s])) > 50"), 120)
+    good = watch(provider, Metric.from_options({**options, "max_ratio": 2, "failure_condition": "result > 0.02"}, "m"), 10.0)
     assert good.phase is Phase.SUCCESSFUL, good
     assert good.metrics[0].tally.successful >= 1
     exporter.tracks["canary"] = Traffic(failing=0.2)
-    bad = watch(provider, metric, 60.0)
+    bad = watch(provider, Metric.from_options({**options, "max_delta": 0.05}, "m"), 120.0)  # without stable it decides nothing
     assert bad.phase is Phase.FAILED, bad
-    assert bad.seconds < 60
+    assert bad.seconds < 120
     assert "against 0 % of stable" in bad.reason
 
 
