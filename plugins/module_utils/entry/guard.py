@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Optional
 
 from ..core.codec import encode
-from ..core.errors import ConfigError, Unavailable
+from ..core.errors import ConfigError, Conflict, Unavailable
 from ..core.model import Routes
 from ..core.ports import Clock, TrafficRouter
 from . import build
@@ -18,11 +18,16 @@ EVERY = 5.0
 """Seconds between two looks at the routes."""
 
 
-def read_or(router: TrafficRouter, other: Routes) -> Routes:
-    """The live routes; ``other`` where somebody made of them what nobody can read, which is no reason not to write them anew."""
+def read_or(router: TrafficRouter, other: Routes, *, strict: bool = False) -> Routes:
+    """The live routes; ``other`` where load balancers differ, since a run died between them or one was reloaded, and, unless ``strict``, where somebody
+    made of them what nobody can read. Neither is a reason not to write them anew."""
     try:
         return router.read()
+    except Conflict:
+        return other
     except ConfigError:
+        if strict:
+            raise
         return other
 
 

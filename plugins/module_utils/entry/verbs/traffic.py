@@ -166,7 +166,7 @@ def _carry_out(current: Run, context: Context) -> dict[str, Any]:
     measure = spec.get("measure") or {}
     limits = Limits(duration(spec["propagation_timeout"]), duration(spec["drain_timeout"]), percent(measure.get("tolerance", 2)),
                     int(measure.get("min_requests", 200)))
-    before = read_or(router, current.routes) if current.record.back else router.read()
+    before = read_or(router, current.routes, strict=not current.record.back)
     _receivers_answer(router, want, limits, context, current)
     _receivers_up(router, current.routes, want, limits, current, context)
     begun = context.clock.now()
