@@ -90,6 +90,34 @@ def test_a_server_that_rests_with_its_track_at_0_percent_is_not_waited_for():
         wait(router, 0, "web3")
 
 
+@pytest.mark.parametrize(("down", "back", "goes"), [
+    ({"web1"}, True, True), ({"web1"}, False, False), ({"web1", "web2"}, True, False), ({"web1", "web2"}, False, False),
+])
+def test_on_the_way_back_one_dead_server_of_stable_does_not_leave_everybody_on_the_canary(down: set[str], back: bool, goes: bool) -> None:
+    """A load balancer sends nothing to it; those that are up get the requests."""
+    class Partly(MemoryRouter):
+        def observe(self, want: Routes) -> Observation:
+            return Observation(True, members={name: MemberView("down" if name in down else "up") for name in ("web1", "web2", "web3")})
+
+    def shared(canary: int) -> Routes:
+        return Routes({"stable": Fraction(100 - canary), "canary": Fraction(canary)},
+                      {"stable": (Member("web1"), Member("web2")), "canary": (Member("web3"),)})
+
+    clock, said = FakeClock(), list[str]()
+    current: Any = SimpleNamespace(label="shop", session=SimpleNamespace(renew_if_due=lambda: None), record=SimpleNamespace(back=back))
+
+    def wait() -> None:
+        traffic._receivers_up(Partly(TRACKS), shared(50), shared(0), traffic.Limits(propagation=60), current, Context(clock, say=said.append))
+
+    if goes:
+        wait()
+        assert said == ["shop: web1 not up in the load balancer's own view after 1:00: the others of stable take over"]
+    else:
+        with pytest.raises(TimedOut, match="web1"):
+            wait()
+    assert clock.now() >= 60, "it is waited for in any case"
+
+
 @pytest.mark.parametrize("capabilities, waits", [(frozenset(Capability), True), (frozenset(Capability) - {Capability.MEASURE}, False)])
 def test_nobody_waits_for_a_share_that_is_not_counted(capabilities, waits):
     router, clock = MemoryRouter(TRACKS, capabilities=capabilities), FakeClock()
