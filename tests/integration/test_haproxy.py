@@ -229,6 +229,22 @@ def test_state_outlives_a_restart_through_the_state_file(farm, start, tmp_path):
     assert seen.members["web1"].state == "drain"
 
 
+def test_one_state_file_keeps_the_shares_of_every_service(farm, start, tmp_path):
+    """HAProxy reads one file for all backends: whoever writes it last must not forget what the others did."""
+    state = tmp_path / "state"
+    cart = "\n".join(f"  server {name} 127.0.0.1:{farm.add(name).port} weight 100" for name in ("cart1", "cart2"))
+    body = rig.pool(farm, NAMES, lines="load-server-state-from-file global")
+    plane = start(f"{body}backend cart\n  load-server-state-from-file global\n{cart}\n", extra_global=f"server-state-file {state}")
+    other = router(plane, {"stable": ("cart1",), "canary": ("cart2",)}, backend="cart", state_file=str(state))
+    lb = router(plane, state_file=str(state))
+    other.write(split(0))
+    lb.write(split(20))
+    lb.write(split(20))
+    plane.restart()
+    assert lb.read().weight("canary") == 20
+    assert other.read().weight("canary") == 0, "its canary was taken back, and stays so"
+
+
 def test_what_a_restart_lost_is_seen_and_put_back(farm, start):
     plane = start(rig.pool(farm, NAMES))
     lb = router(plane)

@@ -48,6 +48,19 @@ def read(path: str) -> str:
         raise Unavailable(f"cannot be read: {error.strerror}", where=path) from None
 
 
+def read_if_there(path: str) -> str:
+    """The text of ``path``, empty where there is no such file yet. Raises Unavailable."""
+    return read(path) if os.path.exists(path) else ""
+
+
+def kept(state: str) -> list[tuple[str, ...]]:
+    """What of `show servers state`, or of a file with it, was set by somebody: all else changes by itself. Empty for what is none."""
+    lines = [line.split() for line in state.splitlines()]
+    header = next((fields[1:] for fields in lines if fields[:1] == ["#"]), [])
+    rows = (dict(zip(header, fields)) for fields in lines if header and fields[0:1] != ["#"] and len(fields) >= len(header))
+    return [tuple(row.get(column, "") for column in ("be_name", "srv_name", "srv_admin_state", "srv_uweight")) for row in rows]
+
+
 def check_writable(path: str) -> None:
     """Raise Unavailable when ``path`` could not be replaced: before the change, not after it."""
     try:

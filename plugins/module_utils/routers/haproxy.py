@@ -161,9 +161,7 @@ class HaproxyRouter:
             except DeliveryError as failure:
                 self._put_back(servers, failure)
                 raise
-            if self._state_file:
-                [state] = self._client.ask([f"show servers state {self._backend}"])
-                files.replace(self._state_file, state + "\n")
+        self._keep()
         self._tracks = tracks
 
     def observe(self, want: Routes) -> Observation:
@@ -201,6 +199,7 @@ class HaproxyRouter:
         """Drained servers that a cookie still leads to go to maintenance."""
         names = [name(self._names.get(host, host)) for host in self._bound(servers)]
         self._client.change([f"set server {self._backend}/{server} state maint" for server in sorted(names)])
+        self._keep()
 
     def cut(self, servers: Iterable[str]) -> int:
         """End what a drain left: ``servers`` go to maintenance, which ends cookie affinity, and their sessions are closed. How many those were."""
@@ -208,7 +207,15 @@ class HaproxyRouter:
         left = sum(count(row, ("scur",)) for row in self._client.stats(self._backend) if row["svname"] in names)
         self._client.change([f"set server {self._backend}/{server} state maint" for server in sorted(names)])
         self._client.change([f"shutdown sessions server {self._backend}/{server}" for server in sorted(names)])
+        self._keep()
         return left
+
+    def _keep(self) -> None:
+        """Have the state file say what HAProxy does, of every backend: one file serves them all, and a run may have died before it wrote it."""
+        if self._state_file:
+            [state] = self._client.ask(["show servers state"])
+            if files.kept(state) != files.kept(files.read_if_there(self._state_file)):
+                files.replace(self._state_file, state + "\n")
 
     def _bound(self, hosts: Iterable[str]) -> list[str]:
         """Those of ``hosts`` that requests may be led to by a cookie, or a stick table, whatever their weight."""

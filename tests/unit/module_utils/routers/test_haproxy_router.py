@@ -55,6 +55,8 @@ class FakeClient(HaproxyClient):
         self.sent.append(command)
         fault = self._fault(command)
         if fault is None:
+            if command.startswith("shutdown sessions"):
+                return ""
             verb, path, *words = command.split()[1:]
             server = self.found[path.partition("/")[2]]
             if verb == "weight":
@@ -225,3 +227,33 @@ def test_receivers_that_fall_down_on_the_way_stop_it():
     with pytest.raises(Unavailable, match=r"only 0 servers are up to take over \(web2 down\)"):
         HaproxyRouter(client, "shop", TRACKS).write(want)
     assert client.found["web1"] == [2, 0, 100]
+
+
+def test_a_run_that_was_killed_before_the_state_file_writes_it_the_next_time(tmp_path):
+    """Else a reload after the last step would bring back the share of the step before."""
+    client, file = FakeClient(), tmp_path / "state"
+    router = HaproxyRouter(client, "shop", TRACKS, state_file=str(file))
+    router.write(split(50))
+    before = file.read_text(encoding="utf-8")
+    HaproxyRouter(client, "shop", TRACKS).write(split(0))  # all that a killed run did
+    assert file.read_text(encoding="utf-8") == before
+    client.sent.clear()
+    router.write(split(0))
+    assert client.sent == [], "HAProxy itself is as wanted"
+    assert "web2 2 0 0 100" in file.read_text(encoding="utf-8")
+    kept = file.stat()
+    router.write(split(0))
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns), "and nothing is written twice"
+    file.write_text("rubbish", encoding="utf-8")
+    router.write(split(0))
+    assert "web2 2 0 0 100" in file.read_text(encoding="utf-8")
+
+
+def test_servers_that_were_let_go_or_cut_stay_out_over_a_reload(tmp_path):
+    client, file = FakeClient(), tmp_path / "state"
+    client.cookies = STICKY
+    router = HaproxyRouter(client, "shop", TRACKS, state_file=str(file))
+    router.let_go(["web2"])
+    assert "web2 2 1 100 100" in file.read_text(encoding="utf-8")
+    router.cut(["web1"])
+    assert "web1 2 1 100 100" in file.read_text(encoding="utf-8")
