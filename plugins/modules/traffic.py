@@ -54,6 +54,10 @@ settled:
   description: Whether the data plane does what it was told.
   returned: when something changed
   type: bool
+in_flight:
+  description: How many requests servers in O(drained) still had when the wait was over.
+  returned: when something changed, and with O(drained)
+  type: int
 seen:
   description: What became of the step, for the checkpoint.
   returned: with O(release)

@@ -74,12 +74,14 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     want = _wanted(params, before, tracks)
     limits = Limits(duration(params["propagation_timeout"]), duration(params["drain_timeout"]))
     result: dict[str, Any] = {"changed": want != before, "before": encode(before), "after": encode(want)}
-    if context.check_mode or want == before:
+    out = tuple(params.get("drained") or ())
+    if context.check_mode:
         return result
+    if want == before:  # perhaps by a run that did not come to wait: what is in flight is waited for all the same
+        return {**result, "in_flight": _drain(router, want, out, limits, context)} if out else result
     _receivers_answer(router, want, limits, context)
     router.write(want)
     settlement = _settled(router, want, limits, context, measure=params["measure"] and Capability.MEASURE in router.capabilities)
-    out = tuple(params.get("drained") or ())
     left = _drain(router, want, out, limits, context) if out else 0
     return {**result, "measured": encode(settlement.measured), "requests": settlement.requests, "settled": settlement.settled,
             "reason": settlement.why, "in_flight": left}

@@ -185,3 +185,18 @@ def test_a_server_that_is_to_be_drained_and_nobody_knows_is_refused(more: dict[s
     params = {**dict.fromkeys(traffic.OPTIONS), "router": {"memory": {}}, "propagation_timeout": "1s", "drain_timeout": "1s", "measure": False, **more}
     with pytest.raises(ConfigError, match=rf"drained: {said}"):
         traffic.run(params, context)
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_drain_that_was_killed_is_waited_for_again(check_mode: bool) -> None:
+    """Whoever asks once more wants to stop the server, and it still answers requests."""
+    world: dict[str, Any] = {"in_flight": {"web1": 4}}
+    router, clock = MemoryRouter(TRACKS, world), FakeClock()
+    router.write(OUT)
+    params = {**dict.fromkeys(traffic.OPTIONS), "router": {"memory": {}}, "tracks": {"stable": ["web1", "web2"], "canary": []}, "drained": ["web1"],
+              "propagation_timeout": "1s", "drain_timeout": "30s", "measure": False}
+    begun = clock.now()
+    result = traffic.run(params, Context(clock, check_mode=check_mode, routers=lambda _options, _tracks: router))
+    assert not result["changed"]
+    assert clock.now() - begun == (0 if check_mode else pytest.approx(30, abs=1))
+    assert result.get("in_flight") == (None if check_mode else 4)
