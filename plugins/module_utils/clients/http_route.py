@@ -318,7 +318,8 @@ def _held(live: Rule, rule: Rule, cookie: Cookie, layout: Layout, manifest: Mani
     number = int(named[1] or 1) + left if named else 1
     lifetime = {"absoluteTimeout": _gateway_duration(cookie.seconds)} if cookie.seconds else {}
     kind = {"cookieConfig": {"lifetimeType": "Permanent" if cookie.seconds else "Session"}}
-    return {**rule, HOLDS: {"sessionName": cookie.name if number == 1 else f"{cookie.name}-{number}", "type": "Cookie", **lifetime, **kind}}
+    own = {name: value for name, value in now.items() if name != "absoluteTimeout"}  # such as idleTimeout
+    return {**rule, HOLDS: {**own, "sessionName": cookie.name if number == 1 else f"{cookie.name}-{number}", "type": "Cookie", **lifetime, **kind}}
 
 
 def _gateway_duration(seconds: int) -> str:

@@ -136,6 +136,15 @@ def test_what_holds_sessions_otherwise_is_refused_and_a_way_back_does_not_mind_i
     assert session(edit(before, split(0), HELD)) == own
 
 
+def test_what_its_owner_says_of_the_same_session_stays():
+    own = {"sessionName": "shop-session", "type": "Cookie", "idleTimeout": "20m", "absoluteTimeout": "24h", "cookieConfig": {"lifetimeType": "Session"}}
+    before = route(both(95, 5, sessionPersistence=own))
+    assert session(edit(before, split(20), HELD)) == {**SESSION, "idleTimeout": "20m"}
+    assert session(edit(before, split(0), HELD)) == {**SESSION, "idleTimeout": "20m", "sessionName": "shop-session-2"}
+    assert session(held(before, dataclasses.replace(HELD, cookie=Cookie("shop-session", "", 0)))) == {
+        "sessionName": "shop-session", "type": "Cookie", "idleTimeout": "20m", "cookieConfig": {"lifetimeType": "Session"}}
+
+
 def test_a_mirror_and_held_sessions_do_not_go_together():
     with pytest.raises(Unsupported, match="two rules share no session"):
         edit(route(both()), split(0, mirror=Mirror(Fraction(5))), HELD)
