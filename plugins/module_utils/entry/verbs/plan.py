@@ -127,7 +127,7 @@ def _asked_for(spec: dict[str, Any], purpose: str, record: Optional[Record], hos
     """The release file as what was asked for: a release, the way back to a version that was good, or either gone on with."""
     if purpose == "rollback" and is_remembered(spec, record):
         router = build.router(spec["router"], hosts, context) if spec.get("router") else None
-        back = by_revision(spec, _live_slot(record, router))
+        back = by_revision(spec, _live_slot(record, router.read() if router is not None else None))
         check_database(record, back["version"], spec["force"])
         return back
     if purpose == "rollback":
@@ -170,7 +170,10 @@ def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str,
     [(kind, _options)] = spec["workload"].items()
     by_hosts: bool = WORKLOADS[kind].by_hosts
     capabilities: frozenset[Capability] = router.capabilities if router is not None else frozenset()
-    live = _live_slot(record, router)
+    now = router.read() if router is not None else None
+    live = _live_slot(record, now)
+    if now is not None and by_hosts and spec["purpose"] == spec["asked"] == "rollout" and not (record is not None and record.running):
+        _check_in_rotation(now, live, record, spec["strategy"])
     stable = record.stable if record else None
     spare = next((slot for slot in hosts if slot != live), live)
     back = bool(spec.get("returning"))
@@ -210,9 +213,21 @@ def _told(spec: Mapping[str, Any], hosts: Mapping[str, tuple[str, ...]], live: s
     return str(tracks[live].version)
 
 
-def _live_slot(record: Optional[Record], router: Optional[TrafficRouter]) -> str:
+def _live_slot(record: Optional[Record], now: Optional[Routes]) -> str:
     recorded = record.stable.slot if record and record.stable else "stable"
-    return recorded if router is None else _live(router.read(), recorded, record)
+    return recorded if now is None else _live(now, recorded, record)
+
+
+def _check_in_rotation(now: Routes, live: str, record: Optional[Record], strategy: str) -> None:
+    """Raise ConfigError for a host of the slot that serves which somebody has taken out: the first change of traffic would put it back, as it is."""
+    if strategy == "recreate":
+        return  # no traffic is moved
+    repaired = record.routes.members.values() if record is not None and strategy == "rolling" else ()
+    left = {member.name for members in repaired for member in members if member.ramp == 0}  # by the release before: it gets the new version now
+    away = [member.name for member in now.members.get(live, ()) if member.ramp == 0 and member.name not in left]
+    if away:
+        raise ConfigError(f"{', '.join(away)} of {live} is out of rotation, and this release would put it back", where="rollout_router",
+                          do="Bring it back when it is well, or take it out of its inventory group until then.")
 
 
 def _live(now: Routes, recorded: str, record: Optional[Record]) -> str:
