@@ -146,7 +146,8 @@ class HaproxyRouter:
 
     def write(self, want: Routes) -> None:
         tracks = self._wanted(want)
-        servers = self._servers(tracks)
+        # Of a server that is no track's no share can be made; but it keeps nobody from leaving a version that is known to be bad.
+        servers = self._here(tracks) if FULL in want.weights.values() else self._servers(tracks)
         emptied = [host for track, hosts in tracks.items() if not want.weight(track) for host in hosts]
         targets, error = pool.plan(want, tracks, servers, self._bound(emptied) if emptied else ())
         if error > REACHED:
@@ -245,6 +246,10 @@ class HaproxyRouter:
             raise ConfigError(f"{strays} takes traffic and belongs to no track", where=self._where, do="Put it into a track, or drain it.")
         return servers
 
+    def _here(self, tracks: pool.Tracks) -> dict[str, Server]:
+        """The tracks' servers now, whoever else is there."""
+        return self._by_host(self._client.servers(self._backend), tracks)
+
     def _by_host(self, found: Mapping[str, Server], tracks: pool.Tracks) -> dict[str, Server]:
         wanted = {host: self._names.get(host, host) for hosts in tracks.values() for host in hosts}
         missing = [server for server in wanted.values() if server not in found]
@@ -286,7 +291,7 @@ class HaproxyRouter:
         self._client.change([command for host in hosts for command in pool.commands(self._backend, servers[host], targets[host])])
 
     def _verified(self, tracks: pool.Tracks, targets: Mapping[str, pool.Target]) -> dict[str, Server]:
-        servers = self._servers(tracks)
+        servers = self._here(tracks)
         for host, target in targets.items():
             if pool.commands(self._backend, servers[host], target):
                 what = f"{host} did not keep the change: it has weight {servers[host].weight} and is {servers[host].state}"

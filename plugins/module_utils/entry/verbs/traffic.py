@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from ...core.advance import Result
 from ...core.codec import decode, encode
-from ...core.errors import Away, ConfigError, DeliveryError, Fenced, Interrupted, TimedOut, Unavailable
+from ...core.errors import Away, ConfigError, DeliveryError, Fenced, Interrupted, TimedOut, Unavailable, Unsupported
 from ...core.fleet import Fleet
 from ...core.model import Capability, Member, Routes, Settlement
 from ...core.options import Option, Options
@@ -149,8 +149,8 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
 
 
 def _rest(current: Run, error: DeliveryError, context: Context) -> str:
-    """On the way back one silent load balancer keeps nobody else from getting stable: the others are written all the same."""
-    if not current.record.back or not isinstance(error, Unavailable):
+    """On the way back one load balancer that is silent, or refuses, keeps nobody else from getting stable: the others are written all the same."""
+    if not current.record.back or not isinstance(error, (Unavailable, ConfigError, Unsupported)):
         return ""
     router = current.router()
     if not isinstance(router, Fleet):

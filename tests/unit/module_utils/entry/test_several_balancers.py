@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
 from ansible_collections.progressive.delivery.plugins.module_utils.core.fleet import Fleet
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind
@@ -38,6 +39,8 @@ class Pair(Service):
 
     def context(self, **more: Any) -> Context:
         return replace(super().context(**more), routers=lambda options, tracks: self.fleet(tracks))
+
+    whole = staticmethod(MemoryRouter.read)
 
     def weights(self) -> list[Fraction]:
         return [MemoryRouter(world=world).read().weight("canary") for world in self.worlds.values()]
@@ -94,3 +97,23 @@ def test_one_that_was_reloaded_gets_its_routes_again_while_a_step_waits(pair: Pa
         pair.clock.advance(EVERY)
         assert guard.check() is None
     assert pair.weights() == [20, 20]
+
+
+def test_one_that_refuses_keeps_nobody_else_from_going_back(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one whose configuration lacks a server since somebody reloaded it. The outcome says so."""
+    begun = pair.begin("rollout", "2")
+    pair.walk_to(begun, Kind.WEIGHT, 50)
+    pair.step(begun, {"50 %": {"result": "failed", "reason": "it hurts"}})
+
+    def lacking(self: MemoryRouter) -> Routes:
+        if self.world is pair.worlds["lb1"]:
+            raise ConfigError("no server c1", where="lb1")
+        return pair.whole(self)
+
+    monkeypatch.setattr(MemoryRouter, "read", lacking)
+    while pair.next is not None:
+        pair.traffic(begun)
+    monkeypatch.undo()
+    assert pair.record.outcome is not None and pair.record.outcome.value == "partial"
+    assert "no server c1" in pair.record.reason and "the load balancers that answer have what this step wants" in pair.record.reason
+    assert pair.weights()[1] == 0

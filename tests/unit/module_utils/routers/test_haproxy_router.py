@@ -257,3 +257,15 @@ def test_servers_that_were_let_go_or_cut_stay_out_over_a_reload(tmp_path):
     assert "web2 2 1 100 100" in file.read_text(encoding="utf-8")
     router.cut(["web1"])
     assert "web1 2 1 100 100" in file.read_text(encoding="utf-8")
+
+
+def test_a_server_that_a_colleague_added_does_not_keep_the_canary_in_service():
+    """A share cannot be made with it; everything to one side can, and what it takes is said afterwards."""
+    client = FakeClient()
+    router = HaproxyRouter(client, "shop", TRACKS)
+    router.write(split(50))
+    client.found["web9"] = [2, 0, 100]
+    with pytest.raises(ConfigError, match="web9 takes traffic and belongs to no track"):
+        router.write(split(20))
+    router.write(split(0))
+    assert client.found == {"web1": [2, 0, 100], "web2": [2, 0, 0], "web9": [2, 0, 100]}
