@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import signal
-import time
+from pathlib import Path
 
 import pytest
 
@@ -18,8 +18,8 @@ BAKE = 2
 
 @pytest.fixture
 def baking(site: Site) -> Site:
-    """A release with a long bake at 20 % and a lease that is soon given up for lost."""
-    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "10m"}, rollout_analysis=ANALYSIS, rollout_lease={"ttl": "6s"})
+    """A release with a bake at 20 % that lasts until the test ends it."""
+    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "30m"}, rollout_analysis=ANALYSIS)
     return site
 
 
@@ -31,6 +31,7 @@ def test_of_two_runs_at_once_one_is_busy(baking: Site) -> None:
         other = site.run("rollout", "3")
         assert other.status != 0 and (other.outcome, other.code) == ("busy", 13), other.text
         assert len(other.failures) == 1 and "2 is under way" in other.message()
+        site.release["rollout_lease"] = {"ttl": "5s"}  # it says how long this run waits for the other's lease
         same = site.start("rollout", "2")
         with ended(same):
             told = same.end()
@@ -38,7 +39,7 @@ def test_of_two_runs_at_once_one_is_busy(baking: Site) -> None:
         assert len(told.failures) == 1 and "busy: held by" in told.message()
         assert first.process.poll() is None and site.weights == {"stable": 80, "canary": 20}
         first.send(signal.SIGINT)
-        first.end(20)
+        first.end()
     assert site.deploys("c1") == ["deploy 2 canary"] and site.history == [20]
 
 
@@ -50,19 +51,16 @@ def test_two_runs_started_together_ship_once(site: Site) -> None:
     assert site.deploys("c1") == ["deploy 2 canary"] and site.history == [20, 50, 100]
 
 
-def test_an_abort_from_elsewhere_ends_a_live_run_within_seconds(baking: Site) -> None:
+def test_an_abort_from_elsewhere_ends_a_live_run(baking: Site) -> None:
     site = baking
     site.release["rollout_reason"] = "the phones ring"
     first = site.start("rollout", "2")
     with ended(first):
         site.until_look(first, BAKE)
-        begun = time.monotonic()
         abort = site.start("abort", "2")
         with ended(abort):
             site.until(lambda: site.weights["stable"] == 100, first, "all traffic on stable")
-            taken = time.monotonic() - begun
             holder, asker = first.end(), abort.end()
-    assert taken < 40, f"{taken:.0f} s"
     assert (holder.status, holder.outcome, holder.code) == (2, "aborted", 11), holder.text
     assert (asker.status, asker.outcome, asker.code) == (0, "aborted", 11), asker.text
     assert "the phones ring" in holder.message()
@@ -70,8 +68,9 @@ def test_an_abort_from_elsewhere_ends_a_live_run_within_seconds(baking: Site) ->
 
 
 def test_a_live_run_whose_lease_is_short_is_not_taken_over(baking: Site) -> None:
-    """The holder renews in time: a contender that waits for twice the term stays outside."""
+    """The holder renews in time: a contender that waits for longer than the term stays outside."""
     site = baking
+    site.release["rollout_lease"] = {"ttl": "20s"}
     first = site.start("rollout", "2")
     with ended(first):
         site.until_look(first, BAKE)
@@ -79,18 +78,18 @@ def test_a_live_run_whose_lease_is_short_is_not_taken_over(baking: Site) -> None
         assert resumed.outcome == "busy", resumed.text
         assert first.process.poll() is None
         first.send(signal.SIGINT)
-        first.end(20)
+        first.end()
 
 
 def test_kill_9_during_a_deploy_leaves_a_release_that_resumes(site: Site) -> None:
-    site.release.update(rollout_lease={"ttl": "6s"}, rollout_deploy_timeout="8s")
     for host in site.canary:
-        (site.host(host) / "sleep-2").write_text("4")
+        (site.host(host) / "sleep-2").touch()
     run = site.start("rollout", "2")
     with ended(run):
-        site.until(lambda: bool(site.record) and "Put the version in place" in run.text, run, "the deploy")
-        time.sleep(0.5)
+        site.until(lambda: all((site.host(host) / "asleep").exists() for host in site.canary), run, "the deploy")
+        assert site.stored("lease")["stretch"] > 90, "the holder says for how long it may be silent"
         run.kill()
+    site.bury(run)
     for host in site.canary:
         (site.host(host) / "sleep-2").unlink()
     done = site.run("resume", "2")
@@ -98,16 +97,19 @@ def test_kill_9_during_a_deploy_leaves_a_release_that_resumes(site: Site) -> Non
     assert site.versions["c1"] == site.versions["c2"] == "2" and site.history == [20, 50, 100]
 
 
-def test_kill_9_on_the_way_back_goes_on_going_back(baking: Site) -> None:
-    site = baking
+def test_kill_9_on_the_way_back_goes_on_going_back(tmp_path: Path) -> None:
+    """It dies while the first host gets its version back."""
+    site = Site(tmp_path, canary=(), release={"rollout_strategy": "rolling", "rollout_rolling": {"bake_first": "30m"}})
     site.release["rollout_analysis"] = {**ANALYSIS, "provider": {"memory": {"values": {"errors": [0.001, 0.5]}}}}
-    site.release["rollout_hooks"] = {}
-    site.release["rollout_router"]["memory"]["traffic"] = 1
-    site.release["rollout_propagation_timeout"] = "3s"
+    (site.host("s1") / "sleep-1").touch()
     run = site.start("rollout", "2")
     with ended(run):
-        site.until(lambda: bool(site.record.get("back")), run, "the way back")
+        site.until((site.host("s1") / "asleep").exists, run, "the way back")
+        assert site.record["back"] and site.versions["s1"] == "2"
         run.kill()
+    site.bury(run)
+    (site.host("s1") / "sleep-1").unlink()
     done = site.run("resume", "2")
     assert done.outcome == "rolled_back" and done.code == 10, done.text
-    assert site.weights["stable"] == 100
+    assert site.versions == {"s1": "1", "s2": "1"} and site.deploys("s1") == ["deploy 2 stable", "rollback 1 stable"]
+    assert site.members["stable"] == {"s1": 100, "s2": 100} and site.holder == ""

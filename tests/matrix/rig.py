@@ -10,6 +10,7 @@ What a test believes comes from the site (files of the hosts, history of the rou
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ from typing import Any, Optional
 import yaml
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
-LONGEST = 300.0
+LONGEST = 600.0
 """Seconds after which a run that should have ended is called hanging."""
 
 DEPLOY = """
@@ -35,7 +36,7 @@ DEPLOY = """
   ansible.builtin.shell:
     cmd: |
       if test -e unreachable-{{ rollout_target_version }}; then touch unreachable; fi
-      if test -e sleep-{{ rollout_target_version }}; then sleep $(cat sleep-{{ rollout_target_version }}); fi
+      if test -e sleep-{{ rollout_target_version }}; then touch asleep; sleep 600; fi
       if test -e fail-{{ rollout_target_version }}; then echo "no room left" >&2; exit 3; fi
       echo {{ rollout_target_version }} > version
       echo {{ rollout_action }} {{ rollout_target_version }} {{ rollout_track }} >> log
@@ -43,7 +44,8 @@ DEPLOY = """
     chdir: "{{ site_folder }}/hosts/{{ inventory_hostname }}"
   changed_when: true
 """
-"""The user's tasks. A file fail-VERSION in a host's folder makes that version fail there; sleep-VERSION and unreachable-VERSION likewise."""
+"""The user's tasks. A file fail-VERSION in a host's folder makes that version fail there; unreachable-VERSION likewise, and sleep-VERSION makes
+it sleep, which a file asleep tells of."""
 
 ANALYSIS = {
     "interval": "500ms",
@@ -250,10 +252,11 @@ class Site:
         """Wait until something is to be seen at the site."""
         deadline = time.monotonic() + LONGEST
         while True:
+            over = running is not None and running.process.poll() is not None  # before the look: what its end brought about is seen as well
             with contextlib.suppress(OSError, ValueError, KeyError):  # a file that is not there yet
                 if seen():
                     return
-            if running is not None and running.process.poll() is not None:
+            if running is not None and over:
                 raise AssertionError(f"the run ended before {what}:\n{running.text}")
             if time.monotonic() > deadline:
                 raise AssertionError(f"not seen in time: {what}\n{running.text if running else ''}")
@@ -262,6 +265,20 @@ class Site:
     def until_look(self, running: Running, position: Optional[int] = None) -> None:
         """Wait until a bake has looked at its metrics."""
         self.until(lambda: any(position is None or look["step"] == position for look in self.events("look")), running, "a look of the bake")
+
+    def bury(self, run: Running) -> None:
+        """See that nothing is left of a killed run, and that its lease is soon given up for lost: in one second, a longer phase of it in three.
+
+        A run with so short a lease from the beginning would lose it on a machine that stands still for a moment.
+        """
+        for number in run.below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        self.until(lambda: not run.left(), what="the end of the killed run's workers")
+        file = self.folder / "state" / "shop" / "lease.json"
+        document = json.loads(file.read_text())
+        document["value"].update(ttl=1.0, stretch=min(3.0, document["value"]["stretch"]))
+        file.write_text(json.dumps(document))
 
     def fingerprint(self) -> str:
         """Everything a run could have written: router, state, hosts, reports."""
@@ -348,11 +365,14 @@ def numbers(weights: Mapping[str, Any]) -> dict[str, float]:
     return {track: number(value) for track, value in weights.items()}
 
 
+@functools.cache
 def closed_port() -> int:
-    """A port of this machine on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of this machine on which nobody listens: it stays taken for as long as the tests run, or another process could come by it."""
+    _HELD.bind(("127.0.0.1", 0))
+    return int(_HELD.getsockname()[1])
+
+
+_HELD = socket.socket()
 
 
 @contextlib.contextmanager
