@@ -107,8 +107,8 @@ class Demo(Show):
         """Users of a service, until the demo ends."""
         log = self.load_log(service)
         self._ends.callback(partial(end, self.directory, f"load-{service}"))
-        spawn(self.directory, f"load-{service}", [sys.executable, str(LOAD), f"{url}/", str(log), "--rate", USERS[service]])
-        wait_until(lambda: log.exists() and log.stat().st_size, 20, lambda: (self.directory / f"load-{service}.log").read_text()[-300:])
+        spawn(self.directory, f"load-{service}", [sys.executable, str(LOAD), f"{url}/", str(log), "--rate", USERS[service], "--timeout", "30"])
+        wait_until(lambda: log.exists() and log.stat().st_size, 60, lambda: (self.directory / f"load-{service}.log").read_text()[-300:])
 
 
 if __name__ == "__main__":

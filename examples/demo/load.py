@@ -89,7 +89,8 @@ class Generator:
 
     timeout = TIMEOUT
 
-    def __init__(self, url: str, log: Path, rate: float, new_connections: float) -> None:
+    def __init__(self, url: str, log: Path, rate: float, new_connections: float, timeout: Optional[float] = None) -> None:
+        self.timeout = timeout or self.timeout
         parts = urllib.parse.urlsplit(url)
         self.host, self.port, self.path = parts.hostname or "127.0.0.1", parts.port or 80, parts.path or "/"
         self.log = log.open("a", buffering=1)
@@ -184,8 +185,9 @@ def main() -> None:
     parser.add_argument("log", type=Path)
     parser.add_argument("--rate", type=float, default=150.0, help="requests a second")
     parser.add_argument("--new-connections", type=float, default=0.1, help="share of the requests that open a connection of their own")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds that a request may take")
     arguments = parser.parse_args()
-    asyncio.run(until_told(Generator(arguments.url, arguments.log, arguments.rate, arguments.new_connections)))
+    asyncio.run(until_told(Generator(arguments.url, arguments.log, arguments.rate, arguments.new_connections, arguments.timeout)))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ DOOR = TURN.with_suffix(".door")
 """Passed on the way to a turn, and shut by one that waits to be alone: else those who come after would keep it waiting for ever."""
 PORT = 8080
 """Of the test app."""
+LONGEST = 600.0
+"""Seconds that one call of kubectl may take, one that waits among them, on a machine that runs other tests beside it."""
 Manifest = Mapping[str, Any]
 
 
@@ -55,7 +57,7 @@ class Cluster:
         self._users = 0
         """Namespaces of this process, which share one turn."""
 
-    def kubectl(self, *words: str, stdin: str = "", kubeconfig: Optional[Path] = None, seconds: float = 120) -> str:
+    def kubectl(self, *words: str, stdin: str = "", kubeconfig: Optional[Path] = None, seconds: float = LONGEST) -> str:
         """Run kubectl and return what it prints. Raises KubectlFailed."""
         done = subprocess.run([self.kubectl_path, *words], input=stdin, capture_output=True, text=True, timeout=seconds, check=False,
                               env=self.environment(kubeconfig))  # fmt: skip
@@ -79,7 +81,7 @@ class Cluster:
             turn.enter_context(self.undisturbed())
             self.kubectl("create", "namespace", name)
             try:
-                self.kubectl("wait", "--for=create", "serviceaccount/default", "--namespace", name, "--timeout=60s")  # or Pods are refused
+                self.kubectl("wait", "--for=create", "serviceaccount/default", "--namespace", name, "--timeout=240s")  # or Pods are refused
                 if lasting:
                     turn.close()
                 yield Namespace(self, name, folder)
@@ -206,7 +208,7 @@ def deployment(name: str, version: str = "1", replicas: int = 1, labels: Optiona
         "image": f"{images.REGISTRY}/app:{version}",
         "env": [{"name": key, "value": value} for key, value in environment.items()],
         "ports": [{"name": "http", "containerPort": PORT}],
-        "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1},
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1, "timeoutSeconds": 30},  # a busy machine makes none unready
     }
     template = {"metadata": {"labels": pods}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 10}}
     spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
@@ -228,7 +230,7 @@ class Answer:
     text: str
 
 
-def fetch(url: str, data: Optional[bytes] = None, headers: Optional[Mapping[str, str]] = None, seconds: float = 5) -> Answer:
+def fetch(url: str, data: Optional[bytes] = None, headers: Optional[Mapping[str, str]] = None, seconds: float = 30) -> Answer:
     """One request on a new connection: GET, or POST of ``data``."""
     request = urllib.request.Request(url, data, dict(headers or {}))
     try:

@@ -50,7 +50,7 @@ KEPT = STATE / "kept"
 """There when the node was started to stay."""
 FAILED = HOME / "failed"
 """The logs of the last node that did not start."""
-START_SECONDS = 120.0
+START_SECONDS = 360.0
 
 
 class NodeError(Exception):
@@ -140,7 +140,7 @@ def is_ready() -> bool:
 def control(do: str, **more: Any) -> dict[str, Any]:
     """Tell the node's first process something (see ``init``). Raises OSError when there is none."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(30)
+        connection.settimeout(120)
         connection.connect(str(STATE / "control.sock"))
         with connection.makefile("rw", encoding="utf-8") as stream:
             stream.write(json.dumps({"do": do, **more}) + "\n")
@@ -220,7 +220,7 @@ def _remove() -> None:
         folders = [Path(found[0]) for found in os.walk(group, topdown=False)]
         wait(lambda folders=folders: all(_removed(folder) for folder in folders), f"the end of the processes in {group}")  # type: ignore[misc]
     _disconnect()
-    wait(_state_removed, f"the removal of {STATE}, or is something mounted in it? It", 20)
+    wait(_state_removed, f"the removal of {STATE}, or is something mounted in it? It")
 
 
 def _state_removed() -> bool:

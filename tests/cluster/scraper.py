@@ -28,7 +28,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import DeliveryError
 from ansible_collections.progressive.delivery.tests.cluster.cluster import Cluster
 
-SECONDS = 30.0
+SECONDS = 240.0
 """A start may take this long."""
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
@@ -84,7 +84,7 @@ class Scraper:
 
     def value(self, query: str) -> float:
         """What a query that gives one number gives now; 0 where it gives none."""
-        with urllib.request.urlopen(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}", timeout=120) as answer:
             found = json.load(answer)["data"]["result"]
         return float(found[0]["value"][1]) if found else 0.0
 
@@ -98,7 +98,7 @@ class Scraper:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=30) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

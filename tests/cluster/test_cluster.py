@@ -92,7 +92,7 @@ def test_a_drained_pod_answers_and_leaves_its_service(namespace: Namespace) -> N
 def test_the_app_echoes_over_websocket(namespace: Namespace) -> None:
     namespace.app("shop")
     [pod] = namespace.list("pods")
-    with socket.create_connection((pod["status"]["podIP"], PORT), timeout=5) as connection, connection.makefile("rwb") as stream:
+    with socket.create_connection((pod["status"]["podIP"], PORT), timeout=60) as connection, connection.makefile("rwb") as stream:
         key = base64.b64encode(os.urandom(16)).decode()
         stream.write(f"GET /ws HTTP/1.1\r\nHost: shop\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode())
         stream.flush()
@@ -103,7 +103,7 @@ def test_the_app_echoes_over_websocket(namespace: Namespace) -> None:
         stream.flush()
         assert stream.read(4) == b"\x81\x02hi"
         url = f"http://{pod['status']['podIP']}:{PORT}/drain"
-        assert json.loads(fetch(url, b"", {"Drain-Seconds-Left": "30"}).text) == {"connections": 1}
+        wait_until(lambda: json.loads(fetch(url, b"", {"Drain-Seconds-Left": "30"}).text) == {"connections": 1})  # a probe's may just have been opened
         fetch(url, b"", {"Drain-Seconds-Left": "1"})
         assert stream.read(4) == b"\x88\x02\x03\xe9", "a close frame: going away"
     wait_until(lambda: json.loads(fetch(url, b"").text) == {"connections": 0})
@@ -135,7 +135,7 @@ def test_a_token_of_its_own_reads_the_kubelet(cluster: Cluster, namespace: Names
         request = urllib.request.Request(f"https://{NODE_ADDRESS}:10250/metrics/cadvisor", headers={"Authorization": f"Bearer {token}"})
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the kubelet's certificate is its own
-        with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+        with urllib.request.urlopen(request, timeout=60, context=context) as answer:
             assert b"container_memory_working_set_bytes" in answer.read()
     finally:
         cluster.kubectl("delete", "clusterrolebinding,clusterrole", namespace.name)

@@ -20,13 +20,15 @@ from ansible_collections.progressive.delivery.tests.kubernetes.mesh_rig import M
 from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 TRACK = {version: slot for slot, version in VERSIONS.items()}
+PART = 50
+"""Requests that are sent in one go: the farm has a time for each."""
 
 
 def http_route(name: str, parent: dict[str, str], *, services: tuple[str, str] = ("shop-stable", "shop-canary"), **spec: Any) -> dict[str, Any]:
     """Everything on the first of the Services."""
     refs = [{"name": each, "port": 80, "weight": weight} for each, weight in zip(services, (100, 0), strict=True)]
     return {"apiVersion": HTTPROUTES.api, "kind": "HTTPRoute", "metadata": {"name": name},
-            "spec": {"parentRefs": [parent], "rules": [{"backendRefs": refs, "timeouts": {"request": "10s"}}], **spec}}  # fmt: skip
+            "spec": {"parentRefs": [parent], "rules": [{"backendRefs": refs, "timeouts": {"request": "60s"}}], **spec}}  # fmt: skip
 
 
 class GatewayShop(Shop):
@@ -46,10 +48,10 @@ class GatewayShop(Shop):
     def prepare(self) -> None:
         self.namespace.apply(*(service(f"shop-{slot}", {"shop": "yes", "color": color}) for slot, color in COLORS.items()))
         self.namespace.apply(http_route("shop", self.entry.parent))
-        wait_until(lambda: self.ask("/").status == 200, 30, lambda: self.ask("/"))
+        wait_until(lambda: self.ask("/").status == 200, says=lambda: self.ask("/"))
 
     def options(self) -> dict[str, Any]:
-        return {"http_route": "shop", "stable": "shop-stable", "canary": "shop-canary", "total": 1000, "envoys": [{"admin": self.mesh.admin}]}
+        return {"http_route": "shop", "stable": "shop-stable", "canary": "shop-canary", "total": 1000, "timeout": "60s", "envoys": [{"admin": self.mesh.admin}]}
 
     def ask(self, path: str, data: Optional[bytes] = None, **headers: str) -> Any:
         return fetch(self.entry.url + path, data, headers)
@@ -59,7 +61,8 @@ class GatewayShop(Shop):
         return collections.Counter(TRACK.get(self.ask(path, **headers).headers.get("x-app-version", ""), "failed") for _each in range(count))
 
     def requests(self, count: int) -> collections.Counter[str]:
-        return collections.Counter(TRACK.get(hit.server, "failed") for hit in self.users.get(self.entry.port, count))
+        parts = [min(PART, count - begun) for begun in range(0, count, PART)]
+        return collections.Counter(TRACK.get(hit.server, "failed") for part in parts for hit in self.users.get(self.entry.port, part))
 
     def route(self) -> dict[str, Any]:
         found = self.admin.get(HTTPROUTES, "shop")
@@ -70,9 +73,12 @@ class GatewayShop(Shop):
         return float(min(sum(ref["weight"] for ref in rule["backendRefs"]) for rule in self.route()["spec"]["rules"]))
 
     def copies(self) -> float:
-        """Requests that Envoy has sent to the canary, mirrored ones among them."""
-        query = f"filter=shop-canary.{self.namespace.name}.*;.upstream_rq_completed"
-        with urllib.request.urlopen(f"{self.mesh.admin}/stats?{query}") as answer:
+        """Requests that Envoy has sent to the canary, mirrored ones among them, once none is under way: nobody waits for the answer to a copy."""
+        wait_until(lambda: not self._counted("upstream_rq_active") + self._counted("upstream_rq_pending_active"))
+        return self._counted("upstream_rq_completed")
+
+    def _counted(self, what: str) -> float:
+        with urllib.request.urlopen(f"{self.mesh.admin}/stats?filter=shop-canary.{self.namespace.name}.*;.{what}$") as answer:
             return float(answer.read().decode().splitlines()[0].rpartition(" ")[2])
 
     def reset(self) -> None:

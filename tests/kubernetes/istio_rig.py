@@ -29,7 +29,7 @@ SLOTS = ({"host": "shop-stable"}, {"host": "shop-canary"})
 def rule(*destinations: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Everything on the first of them."""
     given = destinations or SLOTS
-    return {"route": [{"destination": each, "weight": 100 if index == 0 else 0} for index, each in enumerate(given)], "timeout": "10s", **more}
+    return {"route": [{"destination": each, "weight": 100 if index == 0 else 0} for index, each in enumerate(given)], "timeout": "60s", **more}
 
 
 def virtual_service(name: str, gateway: str, *rules: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class CheckedMesh(Mesh):
         super().start_istiod()
         trust = base64.b64encode(self._authority.certificate.read_bytes()).decode()
         hook = {
-            "name": "rev.validation.istio.io", "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
+            "name": "rev.validation.istio.io", "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "timeoutSeconds": 30,
             "clientConfig": {"url": f"https://{HOST_ADDRESS}:{self._port}/validate", "caBundle": trust},
             "namespaceSelector": {"matchLabels": {LABEL: self.home.name}},
             "rules": [{"apiGroups": ["networking.istio.io"], "apiVersions": ["*"], "resources": ["*"], "operations": ["CREATE", "UPDATE"]}],
@@ -96,23 +96,24 @@ class IstioShop(GatewayShop):
         for kind in ("virtualservice", "destinationrule"):
             self.namespace.kubectl("delete", kind, "--all", "--wait=true")
         self.namespace.apply(virtual_service("shop", self.gateway))
-        wait_until(lambda: self.ask("/").headers.get("x-app-version") == "1", 30, lambda: self.ask("/"))
-        wait_until(lambda: self.made().observe(self.made().read()).applied, 30, lambda: self.made().observe(self.made().read()).why)
+        wait_until(lambda: self.ask("/").headers.get("x-app-version") == "1", says=lambda: self.ask("/"))
+        wait_until(lambda: self.made().observe(self.made().read()).applied, says=lambda: self.made().observe(self.made().read()).why)
         self.kube.writes = 0
 
     def options(self) -> dict[str, Any]:
-        return {"virtual_service": "shop", "stable": "shop-stable", "canary": "shop-canary", "total": 1000, "envoys": [{"admin": self.mesh.admin}]}
+        slots = {"stable": "shop-stable", "canary": "shop-canary"}
+        return {"virtual_service": "shop", **slots, "total": 1000, "timeout": "60s", "envoys": [{"admin": self.mesh.admin}]}
 
     def begin(self, count: int) -> list[dict[str, str]]:
         """So many users who come without a cookie, and the headers that each sends from then on."""
-        return [{"Cookie": wait_until(lambda: self.ask("/").headers.get("set-cookie", "").partition(";")[0], 30)} for _each in range(count)]
+        return [{"Cookie": wait_until(lambda: self.ask("/").headers.get("set-cookie", "").partition(";")[0])} for _each in range(count)]
 
     def pods(self, users: list[dict[str, str]], times: int = 5) -> list[dict[str, set[str]]]:
         """By user: the Pods of each version that answered."""
 
         def answer(user: dict[str, str]) -> dict[str, str]:
             """A request that a busy machine did not get round to is asked once more: whether any fails is what the load tells."""
-            return dict(json.loads(wait_until(lambda: next((each.text for each in [self.ask("/", **user)] if each.status == 200), ""), 30)))
+            return dict(json.loads(wait_until(lambda: next((each.text for each in [self.ask("/", **user)] if each.status == 200), ""))))
 
         answers = [[answer(user) for _each in range(times)] for user in users]
         return [{version: {each["pod"] for each in one if each["version"] == version} for version in {each["version"] for each in one}} for one in answers]

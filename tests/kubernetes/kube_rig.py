@@ -30,6 +30,8 @@ COLORS = {"stable": "blue", "canary": "green"}
 VERSIONS = {"stable": "1", "canary": "2"}
 NOBODY = "https://127.0.0.1:1"
 """Where no API server listens."""
+HEARD = 15
+"""Seconds that a Pod still answers after it was told to end: until kube-proxy and Envoy have heard of it, on a busy machine."""
 
 
 class CountingKube(Kube):
@@ -60,7 +62,9 @@ class Shop:
         self.admin = Kube.from_options({**self.connection(), "kubeconfig": str(namespace.cluster.kubeconfig)})
         for slot, color in COLORS.items():
             labels = {"shop": "yes", "color": color}
-            namespace.apply(deployment(f"shop-{slot}", VERSIONS[slot], self.replicas[slot], labels, DRAIN_DELAY="4s"))
+            made = deployment(f"shop-{slot}", VERSIONS[slot], self.replicas[slot], labels, DRAIN_DELAY=f"{HEARD:g}s")
+            made["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 4 * HEARD
+            namespace.apply(made)
         for slot in COLORS:
             namespace.available(f"shop-{slot}")
         self.url = namespace.service("shop", self.selector)

@@ -27,6 +27,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,9 @@ MIX = ("kept", "new", "kept", "post", "kept", "slow")
 """Kinds of the requests, in turn: ten slow ones a second are twenty in flight."""
 IDLE = 20
 """Kept connections that wait for their turn: each is used twice a second."""
+STALE = 3.0
+"""Seconds unused after which a kept connection is not used any more, as clients have it: this process did not run for so long, and a drain that is over
+meanwhile has not cut anything that was under way."""
 SLOW = 2.0
 SOCKETS = 6
 MESSAGE_EVERY = 0.25
@@ -57,6 +61,7 @@ class Users(load.Generator):
         super().__init__(url, log, RATE, 0.0)
         self._mix = itertools.cycle(MIX)
         self._alone = itertools.cycle((True, False))
+        self._used: weakref.WeakKeyDictionary[asyncio.StreamWriter, float] = weakref.WeakKeyDictionary()
 
     async def run(self) -> None:
         sockets = [asyncio.create_task(self.socket()) for _each in range(SOCKETS)]
@@ -73,11 +78,14 @@ class Users(load.Generator):
         reader, writer = await self.connection(fresh)
         path, body = {"slow": (f"/?seconds={SLOW:g}", ""), "post": ("/echo", BODY)}.get(str(kind), ("/", ""))
         await self.ask(entry, reader, writer, path=path, body=body, keep=not fresh)
+        self._used[writer] = time.monotonic()
 
     async def connection(self, fresh: bool) -> load.Link:
         """A new one, or the one that was not used for longest."""
         while len(self.idle) > IDLE:  # more would wait for longer, as after a moment in which this process did not run
             self.idle.pop()[1].close()
+        while self.idle and time.monotonic() - self._used.get(self.idle[0][1], 0.0) > STALE:
+            self.idle.pop(0)[1].close()
         return await asyncio.open_connection(self.host, self.port) if fresh or len(self.idle) < IDLE else self.idle.pop(0)
 
     async def socket(self) -> None:
@@ -182,7 +190,7 @@ def users(url: str, log: Path) -> Iterator[Load]:
         yield Load(log)
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(LONGEST + 30) == 0
+        assert process.wait(4 * LONGEST) == 0
 
 
 if __name__ == "__main__":

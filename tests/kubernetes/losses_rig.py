@@ -27,9 +27,9 @@ from ansible_collections.progressive.delivery.tests.waiting import wait_until
 BY_HAND = Path(__file__).parents[1] / "bench" / "switch.sh"
 DRAIN = {"http": {"path": "/drain", "port": PORT}}
 PRE_STOP = {"httpGet": {"path": "/drain?wait=5s", "port": PORT}}
-DRAIN_TIMEOUT = 4.0
+DRAIN_TIMEOUT = 8.0
 """Seconds: longer than a slow answer, and than the time in which each kept connection is used."""
-MARGIN = 5.0
+MARGIN = 8.0
 """Seconds that the scale-down delay is longer than what was measured of the propagation."""
 REPLICAS = 2
 GRACE = 60
@@ -67,9 +67,9 @@ class BusyShop(Shop):
     @contextlib.contextmanager
     def users(self) -> Iterator[load.Load]:
         """Users who are there already when this begins."""
-        wait_until(self.at_rest, 60)
+        wait_until(self.at_rest)
         with load.users(self.url, self.log) as users:
-            wait_until(lambda: users.felt().counts["slow"] > 2 * load.SLOW, 30)
+            wait_until(lambda: users.felt().counts["slow"] > 2 * load.SLOW)
             yield users
 
     def switch(self, color: str, users: load.Load) -> None:
@@ -81,7 +81,7 @@ class BusyShop(Shop):
         done = traffic.run(validate(given, traffic.OPTIONS, "traffic"), self.context())
         assert done["settled"] and self.color == color, done
         written = time.time()
-        wait_until(lambda: users.felt(written + 0.3).counts["new"] >= 5, 30)
+        wait_until(lambda: users.felt(written + 0.3).counts["new"] >= 5)
         self.propagation = max(self.propagation, users.propagation(begun, version))
 
     @property
@@ -97,13 +97,13 @@ class BusyShop(Shop):
         settings = {"ANSIBLE_HOME": str(self.folder / "ansible"), "ANSIBLE_LOCALHOST_WARNING": "False", "ANSIBLE_SHOW_CUSTOM_STATS": "True",
                     "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}  # fmt: skip
         done = subprocess.run([str(PLAYBOOK), f"progressive.delivery.{name}", "-e", "@shop.yml"], cwd=self.folder, env={**kept, **settings},
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900, check=False)
         assert Finished(done.returncode, done.stdout).outcome == outcome, done.stdout
 
     def by_hand(self, new: str, old: str) -> None:
         """The switch of a pipeline, old side away at once."""
         command = ["sh", str(BY_HAND), self.space.name, new, old]
-        subprocess.run(command, env=self.space.cluster.environment(), check=True, stdout=subprocess.DEVNULL, timeout=180)
+        subprocess.run(command, env=self.space.cluster.environment(), check=True, stdout=subprocess.DEVNULL, timeout=600)
 
     def drained(self) -> list[dict[str, Any]]:
         """Every drain that the journals of its releases tell of."""

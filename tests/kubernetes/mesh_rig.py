@@ -102,7 +102,7 @@ class Mesh:
              "spec": {"gatewayClassName": "istio", "addresses": [address], "listeners": [listener]}},
         )  # fmt: skip
         entry = Entry(name, self.home.name, port)
-        wait_until(lambda: fetch(entry.url).status, 30, lambda: self.home.kubectl("get", "gateway", name, "-o", "yaml"))
+        wait_until(lambda: fetch(entry.url).status, says=lambda: self.home.kubectl("get", "gateway", name, "-o", "yaml"))
         return entry
 
     def start_istiod(self) -> None:
@@ -118,7 +118,7 @@ class Mesh:
             "--shutdownDuration=0s", "--keepaliveMaxServerConnectionAge=24h",
         ]  # fmt: skip
         self._spawn("istiod", command, {**SETTINGS, "POD_NAMESPACE": self.home.name})
-        wait_until(lambda: fetch(f"http://127.0.0.1:{self._http}/ready").status == 200, 60, lambda: self.said("istiod"))
+        wait_until(lambda: fetch(f"http://127.0.0.1:{self._http}/ready").status == 200, says=lambda: self.said("istiod"))
 
     def webhook_flags(self) -> list[str]:
         """Where istiod's webhook listens: nowhere."""
@@ -158,7 +158,7 @@ class Mesh:
         (self.folder / "envoy.json").write_text(json.dumps(bootstrap(home, metadata, self._admin, self._ads), indent=1), encoding="utf-8")
         command = [envoy_binary(), "-c", f"{self.folder}/envoy.json", "--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]
         self._spawn("envoy", command, {})
-        wait_until(lambda: fetch(f"{self.admin}/ready").status == 200, 30, lambda: self.said("envoy"))
+        wait_until(lambda: fetch(f"{self.admin}/ready").status == 200, says=lambda: self.said("envoy"))
 
     def _spawn(self, name: str, command: list[str], settings: Mapping[str, str]) -> None:
         """A child that ends with this process, however that ends."""
@@ -186,7 +186,7 @@ def bootstrap(home: str, metadata: Mapping[str, Any], admin: int, ads: int) -> d
         "stats_config": {"stats_tags": [{"tag_name": "cluster_name", "regex": r"^cluster(\.(.+);)"}]},
         "dynamic_resources": {"ads_config": api, "lds_config": source, "cds_config": source},
         "static_resources": {"clusters": [{
-            "name": "istiod", "type": "STATIC", "connect_timeout": "1s",
+            "name": "istiod", "type": "STATIC", "connect_timeout": "60s",
             "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
             "load_assignment": {"cluster_name": "istiod", "endpoints": [{"lb_endpoints": [
                 {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": ads}}}}]}]},

@@ -37,11 +37,14 @@ class StoryShop(GatewayShop):
         """The example, told where the cluster, Prometheus and the gateway's Envoy are, and with seconds for its minutes. ``router``: more of its options."""
         release = yaml.safe_load(re.sub(r"\b5m\b", "4s", (EXAMPLES / self.example).read_text(encoding="utf-8")))
         release["rollout_kubernetes"] = self.connection()
-        release["rollout_router"][self.kind].update(envoys=[{"admin": self.mesh.admin}], **router)
+        release["rollout_router"][self.kind].update(envoys=[{"admin": self.mesh.admin}], timeout="60s", **router)
         release["rollout_analysis"]["interval"] = "1s"
         release["rollout_analysis"]["provider"]["prometheus"] = {"url": prometheus, "scrape_interval": "1s"}
         # memory would have each bake wait for the kubelet, which looks at its containers every ten seconds or so; test_metrics.py has it
         release["rollout_analysis"]["metrics"] = [metric for metric in release["rollout_analysis"]["metrics"] if metric["name"] != "memory"]
+        for metric in release["rollout_analysis"]["metrics"]:
+            if metric.get("builtin") == "latency":
+                metric["failure_condition"] = "result > 60000"  # on a machine that runs other tests beside it any version is slow now and then
         release["rollout_scale_down_delay"] = "2s"
         return Site(self.namespace, release)
 
@@ -94,4 +97,4 @@ def tell(shop: StoryShop, site: Site, at_a_fifth: Callable[[], object] = bool, a
     failed = [hit for hit in load.hits if hit.status != 200]
     assert {hit.server for hit in failed} == {"bad"}, "nothing failed but what the bad version answered itself"
     assert len(failed) < 0.05 * (len(load.hits) - good)
-    assert {hit.server for hit in load.hits[-100:]} == {"2"}
+    assert {hit.server for hit in sorted(load.hits, key=lambda hit: hit.sent)[-100:]} == {"2"}

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
@@ -33,6 +33,8 @@ from ansible_collections.progressive.delivery.tests.cluster.cluster import Names
 from ansible_collections.progressive.delivery.tests.kubernetes.roles import deployer_of
 
 COLORS = {"stable": "blue", "canary": "green"}
+LASTS = {"ttl": "10m"}
+"""A lease that no run loses which only does not get to run for a while."""
 fork = multiprocessing.get_context("fork")
 
 
@@ -128,6 +130,17 @@ class Shop:
         """The name of the step that the record says is next; empty before and after."""
         found = stored_record(KubernetesStore("shop", self.kube))
         return found.steps[found.position].name if found is not None and found.outcome is None and found.position < len(found.steps) else ""
+
+    def at_the_bake(self) -> Callable[[Any], bool]:
+        """For a rule of a proxy: every request from the moment at which the record says that a bake is next, however late anybody looks."""
+        begun = threading.Event()
+
+        def fits(_request: Any) -> bool:
+            if not begun.is_set() and "bake" in self.next:
+                begun.set()
+            return begun.is_set()
+
+        return fits
 
     @property
     def holder(self) -> str:

@@ -271,7 +271,7 @@ def test_a_server_that_is_away_in_the_middle_of_a_release_is_waited_for(
     walking = threading.Thread(target=lambda: ends.append(shop.walk(begun)["outcome"]))
     with cluster.without("kube-apiserver"):
         walking.start()
-        wait_until(lambda: any("nothing moves: " in line and "the API server does not answer" in line for line in shop.said), 30, lambda: shop.said)
+        wait_until(lambda: any("nothing moves: " in line and "the API server does not answer" in line for line in shop.said), says=lambda: shop.said)
         assert not ends
     walking.join()
     assert ends == ["promoted"]

@@ -87,8 +87,8 @@ def test_a_playbook_whose_parent_alone_is_killed_leaves_nothing_running(namespac
         time.sleep(0.5)  # into the bake: whatever moment it is, the end must be the same
         below = descendants(run.process.pid)
         run.send(signal.SIGKILL)
-        run.end(20)
-        wait_until(lambda: not [number for number in below if alive(number)], 20, lambda: below)
+        run.end()
+        wait_until(lambda: not [number for number in below if alive(number)], says=lambda: below)
     assert shop.record.outcome is Outcome.INTERRUPTED and shop.holder == "" and shop.color == "green"
     done = site.run("abort", "2")
     assert (done.status, done.outcome) == (0, "aborted"), done.text
@@ -98,13 +98,13 @@ def test_a_playbook_whose_parent_alone_is_killed_leaves_nothing_running(namespac
 def test_a_playbook_outlives_an_api_server_that_is_gone_for_a_while(namespace: Namespace, proxy: KubeProxy) -> None:
     """Longer than the lease may go without a renewal; in the second half it answers, but only that it cannot."""
     shop, site = made(namespace, proxy, "3s")
+    fits = shop.at_the_bake()
+    proxy.rules = [when(fits, faults.cut_before)]
     run = site.start("rollout", "2")
     with ended(run):
-        wait_until(lambda: "bake" in shop.next)
-        for fault in (faults.cut_before, faults.answered(503)):
-            proxy.rules = [when(lambda entry: True, fault)]
-            begun = len(proxy.log)
-            wait_until(lambda begun=begun: len(proxy.log) > begun + 3)
+        for fault, name in ((faults.cut_before, "cut before"), (faults.answered(503), "503")):
+            proxy.rules = [when(fits, fault)]
+            wait_until(lambda name=name: len(proxy.seen(fault=name)) > 3, 120, lambda: run.text)
         proxy.rules = []
         done = run.end()
     assert (done.status, done.outcome) == (0, "promoted"), done.text

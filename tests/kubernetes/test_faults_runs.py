@@ -30,7 +30,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.stores.kubern
 from ansible_collections.progressive.delivery.tests.cluster.cluster import Namespace
 from ansible_collections.progressive.delivery.tests.faults import kube_proxy as faults
 from ansible_collections.progressive.delivery.tests.faults.kube_proxy import Exchange, KubeProxy, doing, when
-from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import Other, Shop, fork
+from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import LASTS, Other, Shop, fork
 from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 ROUNDS = int(os.environ.get("PD_RACE_ROUNDS", "200")) // 10
@@ -119,7 +119,7 @@ def test_a_run_that_is_told_to_end_keeps_the_share_and_gives_the_lease_back(name
     run = shop.started("rollout", "2")
     wait_until(lambda: "bake" in shop.next)
     run.kill(signal.SIGTERM)
-    run.end(10)
+    run.end()
     assert shop.record.outcome is Outcome.INTERRUPTED and shop.holder == "" and (shop.holds("blue")[1], shop.holds("green")[1]) == (1, 1)
     assert shop.run("abort")["outcome"] == "aborted" and shop.holds("blue") == ("1", 1) and shop.holds("green")[1] == 0
 
@@ -128,7 +128,7 @@ def test_a_run_that_is_told_to_end_keeps_the_share_and_gives_the_lease_back(name
 
 
 def test_two_runs_started_together_ship_once(shop: Shop, proxy: KubeProxy) -> None:
-    runs = [shop.started("rollout", "2", rollout_deployment_id="pipeline-7") for _each in range(2)]
+    runs = [shop.started("rollout", "2", rollout_deployment_id="pipeline-7", rollout_lease=LASTS) for _each in range(2)]
     outcomes = sorted(run.end()["outcome"] for run in runs)
     assert outcomes in (["busy", "promoted"], ["promoted", "unchanged"])
     assert len([entry for entry in proxy.seen("PATCH", object="shop-green", status=200) if entry.writes]) == 1
@@ -231,12 +231,11 @@ def test_a_write_that_arrives_after_the_takeover_changes_nothing(shop: Shop, pro
 
 
 def test_a_run_that_cannot_renew_writes_nothing_until_it_has_proved_its_lease(shop: Shop, proxy: KubeProxy) -> None:
+    baking = shop.at_the_bake()
+    proxy.rules = [when(lambda entry: entry.writes and baking(entry), faults.cut_before)]
     run = shop.started("rollout", "2", rollout_steps=None, rollout_blue_green={"post_promotion_bake": "4s"})
-    wait_until(lambda: "bake" in shop.next)
-    proxy.rules = [when(lambda entry: entry.writes, faults.cut_before)]
-    begun = len(proxy.log)
     wait_until(lambda: len([entry for entry in proxy.seen(fault="cut before") if "leases" in entry.path]) > 8)
-    blocked = [entry for entry in proxy.log[begun:] if entry.writes]
+    blocked = proxy.seen(fault="cut before")
     assert blocked and all("leases" in entry.path for entry in blocked), "only the lease is tried"
     proxy.rules = []
     assert run.end()["outcome"] == "promoted"
@@ -298,11 +297,13 @@ def quick_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bake, "TICK", 0.2)
 
 
-def switched(shop: Shop) -> dict[str, Any]:
-    """A release whose Service leads to the new version, about to be watched."""
-    begun = shop.begin("rollout", "2", rollout_blue_green={"post_promotion_bake": "3s"}, rollout_propagation_timeout="3s")
+def switched(shop: Shop, bake: str = "3s", **then: str) -> dict[str, Any]:
+    """A release whose Service leads to the new version, about to be watched for so long. ``then``: options that are others from here on."""
+    begun = shop.begin("rollout", "2", rollout_blue_green={"post_promotion_bake": bake})
     shop.walk(begun, until="bake")
     assert shop.color == "green"
+    assert then.keys() <= begun["release"].keys()
+    begun["release"].update(then)
     return begun
 
 
@@ -317,7 +318,7 @@ def test_what_somebody_puts_back_once_is_set_again(shop: Shop, proxy: KubeProxy)
 
 @pytest.mark.usefixtures("quick_guard")
 def test_who_puts_it_back_again_and_again_gets_stable(shop: Shop, proxy: KubeProxy) -> None:
-    begun = switched(shop)
+    begun = switched(shop, "10m")
     with Meddler(shop, proxy, lambda shop: shop.color == "green"):
         done = shop.walk(begun)
     assert done["outcome"] == "rolled_back" and "argocd" in done["reason"], done["reason"]
@@ -326,7 +327,7 @@ def test_who_puts_it_back_again_and_again_gets_stable(shop: Shop, proxy: KubePro
 
 @pytest.mark.usefixtures("quick_guard")
 def test_where_stable_does_not_stick_either_the_release_is_held(shop: Shop, proxy: KubeProxy) -> None:
-    begun = switched(shop)
+    begun = switched(shop, "10m", propagation_timeout="3s")
     with Meddler(shop, proxy, lambda shop: shop.color == ("blue" if shop.record.back else "green")):
         done = shop.walk(begun)
     assert done["outcome"] == "held" and "argocd" in done["reason"], done["reason"]
@@ -346,7 +347,7 @@ def test_a_selector_that_means_neither_slot_is_led_to_stable(namespace: Namespac
 
 
 def test_who_goes_back_during_the_delay_finds_the_old_colour_up(namespace: Namespace) -> None:
-    shop = Shop(namespace)
+    shop = Shop(namespace, rollout_lease=LASTS)
     running = shop.started("rollout", "2", rollout_scale_down_delay="10m")
     try:
         wait_until(lambda: shop.next.startswith("retire"), says=lambda: shop.next)

@@ -87,7 +87,7 @@ def test_weights_hold_over_thousands_of_requests_and_are_measured(shop, canary):
     share, got = float(canary) / 100, shop.requests(count)
     measured = settle(want, before, router.observe(want))
     assert got["failed"] == 0
-    assert abs(got["canary"] / count - share) < 4 * math.sqrt(share * (1 - share) / count)
+    assert abs(got["canary"] / count - share) < 6 * math.sqrt(share * (1 - share) / count)
     assert measured.settled and measured.requests == count
     assert measured.measured["canary"] == Fraction(100 * got["canary"], count), "counted by Envoy as seen by the users"
 
@@ -124,7 +124,7 @@ def test_requests_that_match_reach_the_canary_and_no_others(shop, matches, path,
     assert shop.tracks(20, "/betas?beta=no", cookie="track=canaries", canary="false") == {"stable": 20}
     assert shop.made().read() == want
     shop.made().release()
-    wait_until(lambda: router.observe(split(0)).applied, 10, lambda: router.observe(split(0)).why)
+    wait_until(lambda: router.observe(split(0)).applied, says=lambda: router.observe(split(0)).why)
     assert shop.tracks(20, path, **headers) == {"stable": 20}
 
 
@@ -133,7 +133,7 @@ def test_a_mirror_sends_copies_that_nobody_notices(shop):
     router.write(want)
     before = shop.copies()
     assert shop.tracks(200) == {"stable": 200}
-    wait_until(lambda: 60 < shop.copies() - before < 140, 10, lambda: shop.copies() - before)
+    wait_until(lambda: 60 < shop.copies() - before < 140, says=lambda: shop.copies() - before)
     copied = shop.copies()
     assert [shop.ask("/", b"order=1").headers["x-app-version"] for _each in range(50)] == ["1"] * 50
     assert shop.copies() == copied, "an order is not placed twice"
@@ -169,7 +169,7 @@ def test_a_gateway_that_does_not_let_the_route_in_is_quoted(shop):
     shop.namespace.apply(http_route("shop", parent))
     router = shop.made(envoys=[])
     router.write(split(5))
-    wait_until(lambda: "Accepted is False: NoMatchingParent" in router.observe(split(5)).why, 20, lambda: router.observe(split(5)).why)
+    wait_until(lambda: "Accepted is False: NoMatchingParent" in router.observe(split(5)).why, says=lambda: router.observe(split(5)).why)
     assert not router.observe(split(5)).applied
 
 
@@ -180,7 +180,7 @@ def test_a_backend_that_is_not_there_is_quoted(shop):
     shop.namespace.apply(manifest)
     router = shop.made()
     router.write(split(5))
-    wait_until(lambda: "ResolvedRefs is False: BackendNotFound: " in router.observe(split(5)).why, 20, lambda: router.observe(split(5)).why)
+    wait_until(lambda: "ResolvedRefs is False: BackendNotFound: " in router.observe(split(5)).why, says=lambda: router.observe(split(5)).why)
 
 
 @pytest.mark.parametrize("options", [{}, {"envoys": []}], ids=["with its Envoy", "by conditions"])
@@ -192,7 +192,8 @@ def test_what_istiod_has_not_seen_is_not_applied(shop, options):
         assert shop.requests(50)["canary"] == 0
     [why] = looks
     assert "has not seen the last change yet (Accepted is about generation" in why
-    wait_until(lambda: router.observe(split(30)).applied, 20, lambda: router.observe(split(30)).why)
+    wait_until(lambda: router.observe(split(30)).applied, says=lambda: router.observe(split(30)).why)
+    wait_until(lambda: shop.requests(50)["canary"])  # conditions tell what istiod took in; its Envoy hears of it in its own time
     assert shop.requests(200)["canary"] > 20
 
 
@@ -203,7 +204,7 @@ def test_requests_go_on_while_istiod_is_away_and_a_write_is_in_force_when_it_is_
         router.write(split(30))
         assert not router.observe(split(30)).applied
         shop.mesh.start_istiod()
-        wait_until(lambda: router.observe(split(30)).applied, 60, lambda: router.observe(split(30)).why)
+        wait_until(lambda: router.observe(split(30)).applied, says=lambda: router.observe(split(30)).why)
     assert load.failed == []
     assert shop.requests(200)["canary"] > 20
 
@@ -247,7 +248,7 @@ def test_sessions_that_this_api_server_would_not_hold_are_refused_and_lose_no_wa
     router.write(split(20))
     assert "its rules are not as wanted" in router.observe(split(20)).why
     router.write(split(0))
-    wait_until(lambda: router.observe(split(0)).applied, 30, lambda: router.observe(split(0)).why)
+    wait_until(lambda: router.observe(split(0)).applied, says=lambda: router.observe(split(0)).why)
     assert shop.tracks(20) == {"stable": 20}
 
 
@@ -257,8 +258,8 @@ def test_the_preview_leads_to_the_slot_without_traffic(shop):
     ask = {"Host": "preview.shop.example"}
     for canary, there in ((0, "canary"), (100, "stable"), (0, "canary")):
         router.write(split(canary))
-        wait_until(lambda canary=canary: router.observe(split(canary)).applied, 10, lambda canary=canary: router.observe(split(canary)).why)
-        assert shop.tracks(20, **ask) == {there: 20}
+        wait_until(lambda canary=canary: router.observe(split(canary)).applied, says=lambda canary=canary: router.observe(split(canary)).why)
+        wait_until(lambda there=there: shop.tracks(20, **ask) == {there: 20})  # an Envoy hears of a second route in its own time
         assert shop.tracks(20) == {"canary" if canary else "stable": 20}
 
 
@@ -278,14 +279,14 @@ def test_blue_green_switches_requests_and_waits_for_a_control_plane_that_lags(na
     def version(**headers):
         return fetch(entry.url, headers=headers).headers.get("x-app-version")
 
-    wait_until(lambda: version() == "1", 30)
+    wait_until(lambda: version() == "1")
     done = made.run("rollout", "2", rollout_steps=[{"gate": {"name": "look"}}])
     wait_until(lambda: version(Host="preview.shop.example") == "2", 30)  # its Envoy hears of a second route in its own time
     assert (done["outcome"], version()) == ("paused", "1")
     with users.load(entry.port, 50) as load:
         with mesh.frozen():
             promotion = made.started("promote", "2", rollout_steps=[{"gate": {"name": "look"}}])
-            wait_until(lambda: weights(namespace) == [0, 100], 30)
+            wait_until(lambda: weights(namespace) == [0, 100])
             seen = len(load.hits)
             wait_until(lambda: len(load.hits) > seen + 100)  # two seconds in which the Envoy knows nothing of it
             assert made.holds("blue") == ("1", 1), "it still has all requests"
@@ -295,14 +296,14 @@ def test_blue_green_switches_requests_and_waits_for_a_control_plane_that_lags(na
     assert load.failed == []
     assert made.holds("blue") == ("1", 0)
     assert made.run("rollback")["outcome"] == "rolled_back"
-    wait_until(lambda: version() == "1", 10)
+    wait_until(lambda: version() == "1")
 
 
 def test_its_rights_are_enough(shop):
     limited = Kube.from_options({"kubeconfig": str(shop.namespace.kubeconfig("gateway", rules(shop.made().rights()))), "namespace": shop.namespace.name})
     router = shop.made(limited, envoys=[])
     router.write(split(5))
-    wait_until(lambda: router.observe(split(5)).applied, 10, lambda: router.observe(split(5)).why)
+    wait_until(lambda: router.observe(split(5)).applied, says=lambda: router.observe(split(5)).why)
     assert router.warnings() == [f"may not get Gateway {shop.entry.namespace}/{shop.entry.name}: whether it is programmed is not looked at"]
     router.release()
 
@@ -320,7 +321,7 @@ def failing(shop):
 
 
 def test_the_gateways_own_counters_tell_how_much_fails(shop, failing):
-    provider = EnvoyProvider([EnvoyAdmin(shop.mesh.admin)], failing)
+    provider = EnvoyProvider([EnvoyAdmin(shop.mesh.admin, 60)], failing)
     provider.probe()
     begin = time.time()
     shop.requests(400)
@@ -337,7 +338,7 @@ def test_prometheus_that_scrapes_the_gateway_tells_how_much_fails(shop, failing,
                "selectors": {slot: f'cluster_name="{name}"' for slot, name in failing.items()}}  # fmt: skip
         provider = PrometheusProvider.from_options(validate(raw, PrometheusProvider.OPTIONS, "prometheus"), {})
         with shop.users.load(shop.entry.port, 100):
-            looks = wait_until(lambda: counted(provider, 100), 30)
+            looks = wait_until(lambda: counted(provider, 100))
     finally:
         scraper.close()
     assert looks["stable"].value == 0

@@ -63,7 +63,7 @@ def shop(plane):
 
 def put(router, want: Routes) -> None:
     router.write(want)
-    wait_until(lambda: router.observe(want).applied, 30, lambda: router.observe(want).why)
+    wait_until(lambda: router.observe(want).applied, says=lambda: router.observe(want).why)
 
 
 @pytest.mark.parametrize("check", [*CONTRACT, contract.test_real_requests_follow_the_weights_and_are_counted], ids=lambda check: check.__name__[5:])
@@ -79,7 +79,7 @@ def test_weights_hold_over_thousands_of_requests_and_are_measured(shop, canary):
     share, got = float(canary) / 100, shop.requests(count)
     measured = settle(want, before, router.observe(want))
     assert got["failed"] == 0
-    assert abs(got["canary"] / count - share) < 4 * math.sqrt(share * (1 - share) / count)
+    assert abs(got["canary"] / count - share) < 6 * math.sqrt(share * (1 - share) / count)
     assert measured.settled and measured.requests == count
     assert measured.measured["canary"] == Fraction(100 * got["canary"], count), "counted by Envoy as seen by the users"
     assert shop.tracks(100, canary="true") == {"canary": 100}
@@ -117,7 +117,7 @@ def test_requests_that_match_reach_the_canary_and_no_others(shop, matches, path,
     assert shop.tracks(20, "/betas?beta=no", cookie="track=canaries", canary="false") == {"stable": 20}
     assert shop.made().read() == want
     shop.made().release()
-    wait_until(lambda: router.observe(split(0)).applied, 10, lambda: router.observe(split(0)).why)
+    wait_until(lambda: router.observe(split(0)).applied, says=lambda: router.observe(split(0)).why)
     assert shop.tracks(20, path, **headers) == {"stable": 20}
 
 
@@ -126,7 +126,7 @@ def test_a_mirror_sends_copies_that_nobody_notices(shop):
     router.write(want)
     before = shop.copies()
     assert shop.tracks(200) == {"stable": 200}
-    wait_until(lambda: 60 < shop.copies() - before < 140, 10, lambda: shop.copies() - before)
+    wait_until(lambda: 60 < shop.copies() - before < 140, says=lambda: shop.copies() - before)
     copied = shop.copies()
     assert [shop.ask("/", b"order=1").headers["x-app-version"] for _each in range(50)] == ["1"] * 50
     assert shop.copies() == copied, "an order is not placed twice"
@@ -200,13 +200,13 @@ def test_connections_are_split_by_a_rule_of_tcp(shop):
         versions = ({name.lower(): value for name, value in each.items()}.get("x-app-version", "") for each in answers)  # nobody has lowered the names here
         return collections.Counter(TRACK.get(version, "failed") for version in versions)
 
-    wait_until(lambda: tracks(1) == {"stable": 1}, 30)
+    wait_until(lambda: tracks(1) == {"stable": 1})
     put(router, split(100))
-    wait_until(lambda: tracks(10) == {"canary": 10}, 30, lambda: tracks(10))
+    wait_until(lambda: tracks(10) == {"canary": 10}, says=lambda: tracks(10))
     put(router, split(30))
-    wait_until(lambda: tracks(10)["stable"], 30)
+    wait_until(lambda: tracks(10)["stable"])
     before, got, after = router.observe(split(30)).requests, tracks(400), router.observe(split(30)).requests
-    assert got["failed"] == 0 and 70 < got["canary"] < 170
+    assert got["failed"] == 0 and 60 < got["canary"] < 180
     assert {slot: after[slot] - before[slot] for slot in after} == dict(got), "Envoy counts the connections that the users made"
 
 
@@ -222,7 +222,7 @@ def test_subsets_of_one_service_without_a_failed_request(shop, canary):
     manifest, options = subsets(labels=not canary, canary=canary)
     destinations = [{"host": "shop-both", "subset": slot} for slot in ("stable", "canary")]
     shop.namespace.apply(manifest, virtual_service("shop", shop.gateway, rule(*destinations)))
-    wait_until(lambda: shop.tracks(5) == {"stable": 5}, 30)
+    wait_until(lambda: shop.tracks(5) == {"stable": 5})
     router = shop.made(**options)
     with shop.users.load(shop.entry.port, 200) as load:
         for share in (20, 100, 0):
@@ -231,7 +231,7 @@ def test_subsets_of_one_service_without_a_failed_request(shop, canary):
                 before = router.observe(split(20))
                 got = shop.requests(1000)
                 seen = router.observe(split(20))
-                assert got["failed"] == 0 and 140 < got["canary"] < 260
+                assert got["failed"] == 0 and 120 < got["canary"] < 280
                 assert seen.requests["canary"] > before.requests["canary"]
                 assert shop.tracks(20, canary="true") == {"canary": 20}
             elif share == 100:
@@ -258,7 +258,7 @@ def test_what_istiod_has_not_seen_is_not_applied(shop):
         assert shop.requests(50)["canary"] == 0
     [why] = looks
     assert "no route of its own rules of it gives canary 30 %, stable 70 % yet" in why
-    wait_until(lambda: router.observe(split(30)).applied, 20, lambda: router.observe(split(30)).why)
+    wait_until(lambda: router.observe(split(30)).applied, says=lambda: router.observe(split(30)).why)
     assert shop.requests(200)["canary"] > 20
 
 
@@ -363,7 +363,7 @@ def test_a_session_keeps_its_pod_while_weights_move_and_nobody_stays_with_the_ca
     router.rehearse(split(20))
     assert len(told) == (2 if by_subsets else 3) and "it stays after the release" in told[0]
     put(router, split(1))
-    users = shop.begin(20)
+    users = shop.begin(30)
     put(router, split(0))
     home = shop.pods(users)
     assert all(set(each) == {"1"} and len(each["1"]) == 1 for each in home)
@@ -380,7 +380,7 @@ def test_a_session_keeps_its_pod_while_weights_move_and_nobody_stays_with_the_ca
     assert load.failed == []
     assert all(len(seen) < 2 for seen in met) and any(met), "one Pod of the canary for each"
     put(router, split(100))
-    wait_until(lambda: all(set(each) == {"2"} and len(each["2"]) == 1 for each in shop.pods(users)), 30)
+    wait_until(lambda: all(set(each) == {"2"} and len(each["2"]) == 1 for each in shop.pods(users)))
     assert router.sessions()[0].endswith("stands already; it stays after the release")
 
 

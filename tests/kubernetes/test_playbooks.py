@@ -112,7 +112,7 @@ def test_statefulsets_and_daemonsets_by_rolling(namespace: Namespace) -> None:
     for kind, spec in (("StatefulSet", {"serviceName": "shop", "podManagementPolicy": "Parallel"}), ("DaemonSet", {})):
         name = kind.lower()
         namespace.apply(service(name, {"app": name}), stateful(kind, name, **spec))
-        namespace.kubectl("rollout", "status", f"{name}/{name}", "--timeout=90s")
+        namespace.kubectl("rollout", "status", f"{name}/{name}", "--timeout=480s")
         site = Site(namespace, {
             "rollout_name": name, "rollout_strategy": "rolling", "rollout_workload": {name: {"stable": name, "image": IMAGE}},
             "rollout_kubernetes": {"kubeconfig": str(namespace.cluster.kubeconfig), "namespace": namespace.name}}, name)

@@ -44,6 +44,11 @@ def replicas(space: Namespace, name: str) -> int:
     return int(found["spec"]["replicas"])
 
 
+def serves(url: str, version: str) -> None:
+    """Wait until kube-proxy has heard of where the Service leads."""
+    wait_until(lambda: fetch(url).headers.get("X-App-Version") == version, says=lambda: fetch(url))
+
+
 def colours(space: Namespace, count: int = 2) -> None:
     for color in ("blue", "green"):
         space.apply(deployment(f"shop-{color}", "1", count if color == "blue" else 0, {"shop": "yes", "color": color}))
@@ -61,19 +66,22 @@ def test_blue_green_is_tested_behind_the_preview_decided_by_hand_and_switched_ba
 
     done = site.run("blue_green", "2", PREVIEW_URL=preview)
     assert (done.status, done.outcome) == (0, "paused"), done.text
-    assert (fetch(url).headers["X-App-Version"], fetch(preview).headers["X-App-Version"]) == ("1", "2")
+    serves(url, "1")
+    serves(preview, "2")
     done = site.run("promote", "2")
     assert done.outcome == "promoted", done.text
-    assert fetch(url).headers["X-App-Version"] == "2" and replicas(namespace, "shop-blue") == 0
+    assert replicas(namespace, "shop-blue") == 0
+    serves(url, "2")
     assert site.run("blue_green", "2").outcome == "unchanged"
 
     done = site.run("blue_green", "3", PREVIEW_URL=url)  # the tests look at what serves, which is 2
     assert done.outcome == "rolled_back" and "hook preview" in done.failures[-1], done.text
-    assert fetch(url).headers["X-App-Version"] == "2" and replicas(namespace, "shop-blue") == 0
+    assert replicas(namespace, "shop-blue") == 0
+    serves(url, "2")
 
     done = site.run("rollback", "", "-e", "rollout_to_version=1")
     assert (done.status, done.outcome) == (0, "rolled_back"), done.text
-    assert fetch(url).headers["X-App-Version"] == "1"
+    serves(url, "1")
 
 
 def test_a_rolling_update_is_watched_and_undone_at_once(namespace: Namespace) -> None:
@@ -109,7 +117,7 @@ def test_a_canary_by_replicas_keeps_its_capacity_all_the_time(namespace: Namespa
         least.append(available())
     done = running.end()
     assert done.outcome == "promoted", done.text
-    assert len(least) > 5 and min(least) >= 4, least
+    assert least and min(least) >= 4, least
     assert (image(namespace, "shop-stable"), replicas(namespace, "shop-stable"), replicas(namespace, "shop-canary")) == ("2", 4, 0)
 
 
@@ -134,7 +142,7 @@ def test_zero_downtime_from_nothing_but_a_manifest(namespace: Namespace) -> None
 def test_watched_taken_back_and_gone_back_from_in_every_way(namespace: Namespace) -> None:
     namespace.app("shop", "1", 2)
     target = namespace.service("shop", {"app": "shop"}).removeprefix("http://")
-    checks = {"http": {"url": "http://${address}/health"}, "interval": "1s", "retries": 10}
+    checks = {"http": {"url": "http://${address}/health"}, "interval": "1s", "retries": 120}
     site = example(namespace, "watch-rollback", rollout_verify={"checks": checks, "targets": {"shop": target}})
     assert site.run("rolling", "2").outcome == "promoted"
 
@@ -143,7 +151,7 @@ def test_watched_taken_back_and_gone_back_from_in_every_way(namespace: Namespace
     site.until(lambda: site.record["release"]["version"] == "3" and any(event.get("name") == "monitor" for event in site.events("step")), running)
     for pod in namespace.list("pods", "app=shop"):
         if not pod["metadata"].get("deletionTimestamp"):
-            fetch(f"http://{pod['status']['podIP']}:{PORT}/admin?healthy=false", b"")
+            assert fetch(f"http://{pod['status']['podIP']}:{PORT}/admin?healthy=false", b"").status == 200
     done = running.end()
     assert done.outcome == "rolled_back" and "unhealthy" in done.message(), done.text
     assert image(namespace, "shop") == "2"

