@@ -97,6 +97,9 @@ def advance(record: Record, seen: Seen | None, now: str) -> tuple[Record, Decisi
         pass  # asked to go back, and on the way already
     elif record.back and seen.hosts and _redeployed(record, seen):
         record = _done(_left_behind(record, seen), now)
+    elif record.back and step.kind is Kind.HEALTH and set(seen.hosts) < set(step.hosts) and seen.hosts:
+        # Some of stable are sick that nobody touched. To wait for them would leave people on a version that is known to be bad.
+        record = _done(replace(record, reason=shortened(f"{record.reason}; {short(seen.hosts)} of stable is not well: {seen.reason}")), now)
     elif record.back:
         record = replace(record, outcome=Outcome.PARTIAL, reason=f"{record.reason}; then the way back failed: {seen.reason}")
     elif record.promoted:

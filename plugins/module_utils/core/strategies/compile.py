@@ -144,16 +144,19 @@ def _back_to_stable(plan: Plan, position: int, begun: tuple[Step, ...], immediat
     steps: list[Step] = []
     if share > 0 and _drained(begun):
         steps.append(Step(f"join {short(_drained(begun))}", Kind.JOIN, hosts=_drained(begun), track=plan.stable))
-    if health and stable_hosts and share > 0:
-        steps.append(Step(f"stable is ready: {short(tuple(stable_hosts))}", Kind.HEALTH, hosts=tuple(stable_hosts), track=plan.stable))
+    ready = [Step(f"stable is ready: {short(tuple(stable_hosts))}", Kind.HEALTH, hosts=tuple(stable_hosts), track=plan.stable)]
+    ready = ready if health and stable_hosts and share > 0 else []
+    first = not taken or bool(unknown_hosts) or (immediate and bool(stable_hosts))  # all traffic moves at once, before any host
+    steps.extend([] if first and immediate else ready)
     if taken:
         # The candidate may lose its last host on the way: nobody is sent there by name any more.
         steps.extend(Step(f"unmatch {name}", Kind.MATCH, bind=name) for name in dict.fromkeys(match.name for match in (*now.matches, *after.matches)))
         if now.mirror or after.mirror:
             steps.append(Step("mirror 0 %", Kind.MIRROR))
-    if not taken or unknown_hosts or (immediate and stable_hosts):
+    if first:
         if share > 0 and (stable_hosts or not taken):
             steps.append(Step("all traffic to stable", Kind.WEIGHT, weight=Fraction(0)))
+        steps.extend(ready if immediate else [])
         if taken and plan.previous:
             steps.extend(move(tuple(taken), plan.stable, plan.previous, health=health))
     else:

@@ -201,6 +201,21 @@ def test_hosts_that_cannot_be_taken_back_are_said_loudly():
     assert end.reason.startswith("sick; s1 cannot be taken back")
 
 
+def test_one_sick_host_of_stable_that_nobody_touched_keeps_nobody_on_a_bad_version():
+    record = record_of(compiled(brief(stable=3, canary=1, previous="1")))
+    while record.steps[record.position].kind is not Kind.WEIGHT:
+        record, _decided = advance(record, done(record), NOW)
+    back, _decided = advance(record, Seen(record.position, Result.FAILED, "errors"), NOW)
+    assert [step.kind for step in back.steps] == [Kind.HEALTH, Kind.WEIGHT, Kind.CLEAN]
+    on, decided = advance(back, Seen(0, Result.FAILED, "s2 answers 503", back=True, hosts=("s2",)), NOW)
+    assert decided.run and on.position == 1
+    end = walked(on)
+    assert end.outcome is Outcome.ROLLED_BACK and end.reason == "errors; s2 of stable is not well: s2 answers 503"
+    # Where nobody of stable is well, nobody is sent there.
+    end, _decided = advance(back, Seen(0, Result.FAILED, "503", back=True, hosts=("s1", "s2", "s3")), NOW)
+    assert end.outcome is Outcome.PARTIAL
+
+
 def test_what_fails_after_promotion_is_partial_and_stays_promoted():
     record = small()
     while not record.promoted:

@@ -113,3 +113,10 @@ def test_all_traffic_goes_first_when_asked_for():
     position = next(index for index, step in enumerate(plan.steps) if step.weight == 50)
     kinds = [step.kind for step in way_back(plan, position, immediate=True) if step.kind in TRAFFIC or step.kind is Kind.DEPLOY]
     assert kinds == [Kind.WEIGHT, Kind.DRAIN, Kind.DEPLOY, Kind.JOIN, Kind.CLEAN]
+
+
+def test_all_traffic_goes_before_stable_is_looked_at_when_asked_for():
+    plan = compiled(brief(stable=4, canary=4))
+    position = next(index for index, step in enumerate(plan.steps) if step.kind is Kind.WEIGHT)
+    assert [step.kind for step in way_back(plan, position)] == [Kind.HEALTH, Kind.WEIGHT, Kind.CLEAN]
+    assert [step.kind for step in way_back(plan, position, immediate=True)] == [Kind.WEIGHT, Kind.HEALTH, Kind.CLEAN]
