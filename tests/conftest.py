@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# No deadlines: a busy machine is not a bug. In CI always the same examples, so that a red build is the change's doing.
-settings.register_profile("progressive", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
+# No deadlines, and examples may take long to make: a busy machine is not a bug. In CI always the same examples, so that a red build is the change's doing.
+settings.register_profile(
+    "progressive", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI")), print_blob=True
+)
 settings.load_profile("progressive")

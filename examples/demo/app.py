@@ -161,7 +161,7 @@ def restart(root: Path, port: int, program: str = __file__) -> None:
             [sys.executable, program, "serve", str(root), "--port", str(port)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
         )
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break

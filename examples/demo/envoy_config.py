@@ -60,7 +60,7 @@ def file_source(path: Path) -> dict[str, Any]:
 
 def cluster(name: str, ports: list[int], eds: Path | None) -> dict[str, Any]:
     health_check = {
-        "timeout": "0.5s",
+        "timeout": "5s",  # a laptop with other things to do makes no server ill; one that is down refuses at once
         "interval": "0.5s",
         # Without it a cluster that has no traffic yet, such as a canary's, is looked at once a minute.
         "no_traffic_interval": "0.5s",
@@ -76,7 +76,7 @@ def cluster(name: str, ports: list[int], eds: Path | None) -> dict[str, Any]:
     }
     result: dict[str, Any] = {
         "name": name,
-        "connect_timeout": "1s",
+        "connect_timeout": "5s",
         "health_checks": [health_check],
         # A server that is down never gets a request, not even when most of them are.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},

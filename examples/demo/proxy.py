@@ -8,9 +8,11 @@ Linux only: process ids are told apart by ``/proc``.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -38,11 +40,13 @@ def envoy_binary() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now; held open together so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _number in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
+    """Ports nobody listens on now. Of a range from which the kernel gives none to whoever asks for any port: they are used in a moment only."""
+    ports: list[int] = []
+    for port in random.sample(range(11000, 30000), 19000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.append(port)
+        if len(ports) == count:
+            break
     return ports
 
 
@@ -117,7 +121,7 @@ class Proxy:
         """Start it and wait until it serves and sees every server up. Raises SystemExit with one line. Also starts it again after a crash."""
         command = [envoy_binary(), "-c", str(self.folder / "bootstrap.json"), "--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]
         pid = spawn(self.folder, "envoy", command)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline and born(pid):
             if self.healthy():
                 return

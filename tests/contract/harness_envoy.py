@@ -19,7 +19,8 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.ports im
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.envoy import EnvoyRouter
 from ansible_collections.progressive.delivery.tests.contract.harness_memory import TRACKS
 from ansible_collections.progressive.delivery.tests.integration.envoy_rig import Plane, until
-from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm, free_port
+from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 
 
 class PatientRouter(EnvoyRouter):
@@ -48,7 +49,7 @@ class EnvoyHarness:
         return self.one(self.planes[0], self.planes[0].admin)
 
     def dead(self) -> TrafficRouter:
-        return self.one(self.planes[0], EnvoyAdmin(f"http://127.0.0.1:{free_port()}", 1))
+        return self.one(self.planes[0], EnvoyAdmin(f"http://127.0.0.1:{closed_port()}", 1))
 
     def writes(self) -> int:
         """Every written file is one version further than the one before."""
@@ -61,7 +62,7 @@ class EnvoyHarness:
         ended = threading.Event()
 
         def poll() -> None:
-            while not ended.is_set():
+            while not (seen and ended.is_set()):
                 for state in self.planes[0].admin.routes("shop"):
                     route = state.config["virtual_hosts"][0]["routes"][-1]["route"]
                     seen.append(float(sum(entry["weight"] for entry in route["weighted_clusters"]["clusters"])))
@@ -72,7 +73,7 @@ class EnvoyHarness:
             yield seen
         finally:
             ended.set()
-            poller.join(10)
+            poller.join(120)
 
     def requests(self, count: int) -> collections.Counter[str] | None:
         track = {host: name for name, hosts in TRACKS.items() for host in hosts}

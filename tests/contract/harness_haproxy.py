@@ -19,6 +19,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.ports im
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.haproxy import HaproxyRouter, HaproxySplitRouter
 from ansible_collections.progressive.delivery.tests.contract.harness_memory import TRACKS
 from ansible_collections.progressive.delivery.tests.integration import haproxy_rig as rig
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 
 EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "pool" / "haproxy-split.cfg"
 
@@ -27,7 +28,7 @@ class Recorder(HaproxyClient):
     """A client that notes every command it sends."""
 
     def __init__(self, endpoint: str, sent: list[str]) -> None:
-        super().__init__(endpoint, timeout=2)
+        super().__init__(endpoint, timeout=10)
         self._sent = sent
 
     def run(self, commands):
@@ -41,7 +42,7 @@ class HaproxyHarness:
         self.farm = rig.Farm()
         self.planes = [rig.Haproxy(folder / f"lb{index}", rig.pool(self.farm, ["web1", "web2", "web3", "web4"])) for index in range(self.count)]
         for plane in self.planes:
-            HaproxyClient(plane.socket).change(["set weight shop/web3 0", "set weight shop/web4 0"])
+            HaproxyClient(plane.socket, 10).change(["set weight shop/web3 0", "set weight shop/web4 0"])
 
     count = 1
 
@@ -52,7 +53,7 @@ class HaproxyHarness:
         return HaproxyRouter(Recorder(self.endpoint(self.planes[0]), self.sent), "shop", TRACKS)
 
     def dead(self) -> TrafficRouter:
-        return HaproxyRouter(HaproxyClient(f"127.0.0.1:{rig.free_port()}", timeout=1), "shop", TRACKS)
+        return HaproxyRouter(HaproxyClient(f"127.0.0.1:{closed_port()}", timeout=1), "shop", TRACKS)
 
     def writes(self) -> int:
         return sum(not command.startswith("show ") for command in self.sent)
@@ -63,7 +64,7 @@ class HaproxyHarness:
         ended = threading.Event()
 
         def poll() -> None:
-            client = HaproxyClient(self.planes[0].socket)
+            client = HaproxyClient(self.planes[0].socket, 10)
             while True:
                 seen.append(float(sum(server.weight for server in client.servers("shop").values() if server.serving)))
                 if ended.is_set():
@@ -75,7 +76,7 @@ class HaproxyHarness:
             yield seen
         finally:
             ended.set()
-            poller.join(10)
+            poller.join(120)
 
     def requests(self, count: int) -> collections.Counter[str] | None:
         track = {host: name for name, hosts in TRACKS.items() for host in hosts}
@@ -117,7 +118,7 @@ class HaproxySplitHarness(HaproxyHarness):
         return Fleet(routers) if self.count > 1 else routers["lb0"]
 
     def dead(self) -> TrafficRouter:
-        return self.one(self.planes[0], HaproxyClient(f"127.0.0.1:{rig.free_port()}", timeout=1))
+        return self.one(self.planes[0], HaproxyClient(f"127.0.0.1:{closed_port()}", timeout=1))
 
     @contextlib.contextmanager
     def totals(self) -> Iterator[list[float]]:
@@ -126,7 +127,7 @@ class HaproxySplitHarness(HaproxyHarness):
         ended = threading.Event()
 
         def poll() -> None:
-            router = self.one(self.planes[0], HaproxyClient(self.planes[0].socket))
+            router = self.one(self.planes[0], HaproxyClient(self.planes[0].socket, 10))
             while True:
                 seen.append(float(sum(router.read().weights.values())))
                 if ended.is_set():
@@ -138,7 +139,7 @@ class HaproxySplitHarness(HaproxyHarness):
             yield seen
         finally:
             ended.set()
-            poller.join(10)
+            poller.join(120)
 
 
 class HaproxySplitFleetHarness(HaproxySplitHarness):

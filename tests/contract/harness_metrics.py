@@ -37,8 +37,9 @@ from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prome
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.sql import SqlProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.traefik import TraefikProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebProvider
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, free_port, reply
+from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, reply
 from ansible_collections.progressive.delivery.tests.contract.verdict_machine import Leaping
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 from ansible_collections.progressive.delivery.tests.unit.kube_server import ApiServer, Reply, Seen
 
 WINDOW = Window("canary", 0.0, 4_000_000_000.0, {"workload": "shop", "namespace": "prod", "version": "2"})
@@ -91,10 +92,10 @@ class PrometheusHarness(MetricHarness):
         self._server.__enter__()
 
     def provider(self) -> MetricProvider:
-        return PrometheusProvider.from_options(validate({"url": self._server.url, "timeout": "2s"}, PrometheusProvider.OPTIONS, "prometheus"), {})
+        return PrometheusProvider.from_options(validate({"url": self._server.url, "timeout": "60s"}, PrometheusProvider.OPTIONS, "prometheus"), {})
 
     def dead(self) -> MetricProvider:
-        return PrometheusProvider.from_options(validate({"url": f"http://127.0.0.1:{free_port()}"}, PrometheusProvider.OPTIONS, "prometheus"), {})
+        return PrometheusProvider.from_options(validate({"url": f"http://127.0.0.1:{closed_port()}"}, PrometheusProvider.OPTIONS, "prometheus"), {})
 
     def tell(self, values: Optional[list[float]]) -> None:
         def answer(request: Request) -> bytes:
@@ -119,10 +120,10 @@ class WebHarness(MetricHarness):
         self._server.__enter__()
 
     def provider(self) -> MetricProvider:
-        return WebProvider.from_options(validate({"url": self._server.url + "/${track}", "timeout": "2s"}, WebProvider.OPTIONS, "web"), {})
+        return WebProvider.from_options(validate({"url": self._server.url + "/${track}", "timeout": "60s"}, WebProvider.OPTIONS, "web"), {})
 
     def dead(self) -> MetricProvider:
-        return WebProvider.from_options(validate({"url": f"http://127.0.0.1:{free_port()}"}, WebProvider.OPTIONS, "web"), {})
+        return WebProvider.from_options(validate({"url": f"http://127.0.0.1:{closed_port()}"}, WebProvider.OPTIONS, "web"), {})
 
     def tell(self, values: Optional[list[float]]) -> None:
         self._server.reply = reply(json.dumps({"rates": values}))
@@ -143,14 +144,14 @@ class GraphiteHarness(MetricHarness):
         self._server.__enter__()
 
     def _made(self, url: str) -> MetricProvider:
-        options = {"url": url, "timeout": "2s", "count_query": "sumSeries(shop.*.requests)"}
+        options = {"url": url, "timeout": "60s", "count_query": "sumSeries(shop.*.requests)"}
         return GraphiteProvider.from_options(validate(options, GraphiteProvider.OPTIONS, "graphite"), {})
 
     def provider(self) -> MetricProvider:
         return self._made(self._server.url)
 
     def dead(self) -> MetricProvider:
-        return self._made(f"http://127.0.0.1:{free_port()}")
+        return self._made(f"http://127.0.0.1:{closed_port()}")
 
     def tell(self, values: Optional[list[float]]) -> None:
         now = int(time.time())
@@ -185,14 +186,14 @@ class InfluxdbHarness(MetricHarness):
         self._server.__enter__()
 
     def _made(self, url: str) -> MetricProvider:
-        options = {"url": url, "timeout": "2s", "database": "shop", "count_column": "n"}
+        options = {"url": url, "timeout": "60s", "database": "shop", "count_column": "n"}
         return InfluxdbProvider.from_options(validate(options, InfluxdbProvider.OPTIONS, "influxdb"), {})
 
     def provider(self) -> MetricProvider:
         return self._made(self._server.url)
 
     def dead(self) -> MetricProvider:
-        return self._made(f"http://127.0.0.1:{free_port()}")
+        return self._made(f"http://127.0.0.1:{closed_port()}")
 
     def tell(self, values: Optional[list[float]]) -> None:
         columns = ["time", "share", "n"]
@@ -212,7 +213,7 @@ class FluxHarness(InfluxdbHarness):
     query = 'from(bucket: "shop") |> range(start: -${window}) |> mean()'
 
     def _made(self, url: str) -> MetricProvider:
-        options = {"url": url, "timeout": "2s", "language": "flux", "org": "shop", "token": "t", "count_column": "n"}
+        options = {"url": url, "timeout": "60s", "language": "flux", "org": "shop", "token": "t", "count_column": "n"}
         return InfluxdbProvider.from_options(validate(options, InfluxdbProvider.OPTIONS, "influxdb"), {})
 
     def tell(self, values: Optional[list[float]]) -> None:
@@ -229,7 +230,7 @@ class CommandHarness(MetricHarness):
 
     def _made(self, program: str) -> MetricProvider:
         code = "import sys; sys.stdout.write(open(sys.argv[1]).read())"
-        options = {"argv": [program, "-S", "-c", code, str(self._file)], "json_path": "{$.rates}"}
+        options = {"argv": [program, "-S", "-c", code, str(self._file)], "json_path": "{$.rates}", "timeout": "60s"}
         return CommandProvider.from_options(validate(options, CommandProvider.OPTIONS, "command"), {})
 
     def provider(self) -> MetricProvider:
@@ -265,11 +266,11 @@ class SqlHarness(MetricHarness):
 
     def provider(self) -> MetricProvider:
         given = dict(postgres().admin)
-        options = {"host": given["host"], "port": given["port"], "user": given["user"], "password": given["password"], "database": given["dbname"]}
+        options = {"database": given["dbname"], "timeout": "60s", **{name: given[name] for name in ("host", "port", "user", "password")}}
         return SqlProvider.from_options(validate(options, SqlProvider.OPTIONS, "sql"), {})
 
     def dead(self) -> MetricProvider:
-        return SqlProvider({"host": "127.0.0.1", "port": free_port(), "dbname": "none"}, 2)
+        return SqlProvider({"host": "127.0.0.1", "port": closed_port(), "dbname": "none"}, 2)
 
     def _table(self, kind: str, rows: list[str]) -> None:
         made = [f"DROP TABLE IF EXISTS {self.table}", f"CREATE TABLE {self.table} (series int, value {kind})"]
@@ -315,14 +316,14 @@ class CloudwatchHarness(MetricHarness):
         self.tell(None)
 
     def _over(self, url: str) -> MetricProvider:
-        options = {"region": "eu-central-1", "access_key": "x", "secret_key": "y", "endpoint_url": url, "timeout": "5s", "delay": "0s"}
+        options = {"region": "eu-central-1", "access_key": "x", "secret_key": "y", "endpoint_url": url, "timeout": "60s", "delay": "0s"}
         return CloudwatchProvider.from_options(validate(options, CloudwatchProvider.OPTIONS, "cloudwatch"), {})
 
     def provider(self) -> MetricProvider:
         return self._over(self._server.url)
 
     def dead(self) -> MetricProvider:
-        return self._over(f"http://127.0.0.1:{free_port()}")
+        return self._over(f"http://127.0.0.1:{closed_port()}")
 
     def tell(self, values: Optional[list[float]]) -> None:
         def answer(request: Request) -> bytes:
@@ -376,7 +377,7 @@ class KubernetesHarness(MetricHarness):
         return self._over(self._server.url)
 
     def dead(self) -> MetricProvider:
-        return self._over(f"http://127.0.0.1:{free_port()}")
+        return self._over(f"http://127.0.0.1:{closed_port()}")
 
     def tell(self, values: Optional[list[float]]) -> None:
         self.garbage, self.shares = False, list(values or [])
@@ -492,13 +493,13 @@ class EnvoyHarness(CountersHarness):
         return {**{path: json.dumps(answer) for path, answer in answers.items()}, "/stats/prometheus": "# nothing passed the filter\n"}
 
     def _over(self, urls: list[str]) -> EnvoyProvider:
-        return EnvoyProvider([EnvoyAdmin(url, 2) for url in urls], self.clusters, clock=lambda: self.now)
+        return EnvoyProvider([EnvoyAdmin(url, 60) for url in urls], self.clusters, clock=lambda: self.now)
 
     def made(self) -> MetricProvider:
         return self._over([server.url for server in self._servers])
 
     def dead(self) -> MetricProvider:
-        return self._over([*(server.url for server in self._servers[:-1]), f"http://127.0.0.1:{free_port()}"])
+        return self._over([*(server.url for server in self._servers[:-1]), f"http://127.0.0.1:{closed_port()}"])
 
     def close(self) -> None:
         for server in self._servers:
@@ -541,7 +542,7 @@ class ScrapedHarness(CountersHarness):
         raise NotImplementedError
 
     def _over(self, urls: list[str]) -> Any:
-        made = self.kind().from_options(validate({**self.options(), "endpoints": urls, "timeout": "2s"}, self.kind().OPTIONS, "it"), {})
+        made = self.kind().from_options(validate({**self.options(), "endpoints": urls, "timeout": "60s"}, self.kind().OPTIONS, "it"), {})
         made.scrapes.clock = lambda: self.now
         return made
 
@@ -550,7 +551,7 @@ class ScrapedHarness(CountersHarness):
         return found
 
     def dead(self) -> MetricProvider:
-        found: MetricProvider = self._over([*(f"{server.url}/metrics" for server in self._servers[:-1]), f"http://127.0.0.1:{free_port()}/metrics"])
+        found: MetricProvider = self._over([*(f"{server.url}/metrics" for server in self._servers[:-1]), f"http://127.0.0.1:{closed_port()}/metrics"])
         return found
 
     def close(self) -> None:
@@ -661,7 +662,7 @@ class HaproxyHarness(CountersHarness):
 
     def _over(self, paths: list[pathlib.Path]) -> HaproxyProvider:
         places = {track: [("shop", server)] for track, server in self.servers.items()}
-        return HaproxyProvider([HaproxyClient(str(path), 2) for path in paths], places, clock=lambda: self.now)
+        return HaproxyProvider([HaproxyClient(str(path), 10) for path in paths], places, clock=lambda: self.now)
 
     def made(self) -> MetricProvider:
         return self._over(self._paths)

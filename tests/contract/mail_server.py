@@ -44,7 +44,7 @@ class MailServer:
                 sock, _peer = self._listener.accept()
             except OSError:
                 return
-            sock.settimeout(10)
+            sock.settimeout(120)
             try:
                 self._talk(sock)
             except OSError:

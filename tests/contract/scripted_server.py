@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
+from ansible_collections.progressive.delivery.tests.ports import free_port as free_port
+
 
 @dataclass(frozen=True)
 class Request:
@@ -63,7 +65,7 @@ class ScriptedServer:
                 raw, _peer = self._listener.accept()
             except OSError:
                 return
-            raw.settimeout(10)
+            raw.settimeout(120)
             try:
                 with self.tls.wrap_socket(raw, server_side=True) if self.tls else raw as sock:
                     self._answer(sock)
@@ -87,10 +89,3 @@ class ScriptedServer:
         self.requests.append(request)
         sock.sendall(self.reply(request) if callable(self.reply) else self.reply)
         self.before_close()
-
-
-def free_port() -> int:
-    """A port on which nothing listens just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

@@ -58,7 +58,7 @@ def split(canary, assignment, *rules) -> Routes:
 
 def visits(port: int, headers: Iterable[dict[str, str]], paths: Sequence[str] = ()) -> list[str]:
     """The track that answered each request; all of them over one connection."""
-    client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     answered = []
     for index, each in enumerate(headers):
         client.request("GET", paths[index] if paths else "/", headers=each)

@@ -63,7 +63,7 @@ def server() -> Iterator[ScriptedServer]:
 
 
 def provider(table: Replies, server: ScriptedServer) -> Any:
-    options = validate({"url": server.url, "timeout": "5s", **table.options}, table.adapter.OPTIONS, "it")
+    options = validate({"url": server.url, "timeout": "60s", **table.options}, table.adapter.OPTIONS, "it")
     made = table.adapter.from_options(options, {})
     made._clock = lambda: float(NOW)
     return made
@@ -221,7 +221,8 @@ def test_never_a_pass_from_a_program(tmp_path: Path, name: str) -> None:
     answer = tmp_path / "answer"
     answer.write_bytes(PRINTED[name])
     code = "import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read())"
-    made = CommandProvider.from_options(validate({"argv": [sys.executable, "-S", "-c", code, str(answer)]}, CommandProvider.OPTIONS, "command"), {})
+    given = {"argv": [sys.executable, "-S", "-c", code, str(answer)], "timeout": "60s"}
+    made = CommandProvider.from_options(validate(given, CommandProvider.OPTIONS, "command"), {})
     walk(lambda: made.query("q", WINDOW))
 
 

@@ -262,7 +262,7 @@ def liar() -> Iterator[ScriptedServer]:
 
 
 def prometheus(server: ScriptedServer, **options: Any) -> PrometheusProvider:
-    return PrometheusProvider.from_options({"url": server.url, "timeout": "5s", **options}, {})
+    return PrometheusProvider.from_options({"url": server.url, "timeout": "60s", **options}, {})
 
 
 @pytest.mark.parametrize(("answer", "error"), [lie[1:] for lie in PROMETHEUS_LIES], ids=[lie[0] for lie in PROMETHEUS_LIES])
@@ -369,7 +369,7 @@ WEB_LIES: list[tuple[str, bytes, type[DeliveryError]]] = [
 def test_web_lies(liar: ScriptedServer, answer: bytes, error: type[DeliveryError]) -> None:
     liar.reply = answer
     with pytest.raises(error):
-        WebProvider.from_options({"url": liar.url, "timeout": "5s"}, {}).query("{$.v}", WINDOW)
+        WebProvider.from_options({"url": liar.url, "timeout": "60s"}, {}).query("{$.v}", WINDOW)
 
 
 def lie(harness: CountersHarness, asked: str, change: Callable[[str], str | None]) -> None:

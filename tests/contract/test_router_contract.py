@@ -137,7 +137,7 @@ def test_real_requests_follow_the_weights_and_are_counted(harness):
     assert measured.settled, measured.why
     assert measured.measured
     assert by_track["failed"] == 0
-    assert by_track["canary"] == pytest.approx(80, abs=30)
+    assert by_track["canary"] == pytest.approx(80, abs=45), "Envoy throws dice: more than five standard deviations"
 
 
 @needs(Capability.MEMBERS, Capability.DRAIN)

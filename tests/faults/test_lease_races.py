@@ -20,11 +20,18 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.errors i
 from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import Busy, Session, acquire, read
 from ansible_collections.progressive.delivery.plugins.module_utils.core.requests import ask, pending
 from ansible_collections.progressive.delivery.plugins.module_utils.core.swap import swap
+from ansible_collections.progressive.delivery.plugins.module_utils.stores import file
 from ansible_collections.progressive.delivery.plugins.module_utils.stores.file import FileStore
 
 ROUNDS = int(os.environ.get("PD_RACE_ROUNDS", "200"))
 PROCESSES = 8
 fork = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Eight processes that each sync a file in turn may keep the last one waiting, on a slow disk."""
+    monkeypatch.setattr(file, "LOCK_TIMEOUT", 600.0)
 
 
 def run_together(work, directory):
@@ -51,6 +58,7 @@ def run_together(work, directory):
     return [told for _number, told in results]
 
 
+@pytest.mark.usefixtures("patient")
 def test_every_round_has_exactly_one_holder(tmp_path):
     def work(number, barrier, store, tell):
         clock = SystemClock()
@@ -70,6 +78,7 @@ def test_every_round_has_exactly_one_holder(tmp_path):
         assert [fence for fence in fences if fence is not None] == [number + 1]
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_dead_holder_has_exactly_one_heir(tmp_path):
     """All have watched the same silent lease for its whole term when they reach for it together."""
 
@@ -92,6 +101,7 @@ def test_a_dead_holder_has_exactly_one_heir(tmp_path):
         assert [fence for fence in fences if fence is not None] == [turn * 2 + 2]
 
 
+@pytest.mark.usefixtures("patient")
 def test_no_update_is_lost(tmp_path):
     def work(number, barrier, store, tell):
         clock = SystemClock()
@@ -105,6 +115,7 @@ def test_no_update_is_lost(tmp_path):
     assert stored.token.startswith(f"{PROCESSES * 25}-")
 
 
+@pytest.mark.usefixtures("patient")
 def test_abort_and_promote_at_the_same_moment_have_one_winner(tmp_path):
     def work(number, barrier, store, tell):
         clock = SystemClock()

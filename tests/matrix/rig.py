@@ -10,13 +10,11 @@ What a test believes comes from the site (files of the hosts, history of the rou
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +24,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 import yaml
+
+from ansible_collections.progressive.delivery.tests.ports import closed_port as closed_port
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 LONGEST = 600.0
@@ -271,13 +271,13 @@ class Site:
 
         A run with so short a lease from the beginning would lose it on a machine that stands still for a moment.
         """
-        for number in run.below:
+        for number in run.left():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
         self.until(lambda: not run.left(), what="the end of the killed run's workers")
         file = self.folder / "state" / "shop" / "lease.json"
         document = json.loads(file.read_text())
-        document["value"].update(ttl=1.0, stretch=min(3.0, document["value"]["stretch"]))
+        document["value"].update(ttl=1.0, stretch=min(3.0, document["value"].get("stretch", 0.0)))
         file.write_text(json.dumps(document))
 
     def fingerprint(self) -> str:
@@ -363,16 +363,6 @@ def numbers(weights: Mapping[str, Any]) -> dict[str, float]:
         over, slash, under = str(value).partition("/")
         return float(over) / float(under or 1)
     return {track: number(value) for track, value in weights.items()}
-
-
-@functools.cache
-def closed_port() -> int:
-    """A port of this machine on which nobody listens: it stays taken for as long as the tests run, or another process could come by it."""
-    _HELD.bind(("127.0.0.1", 0))
-    return int(_HELD.getsockname()[1])
-
-
-_HELD = socket.socket()
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ def site(folder: Path, base: float, own: float, **options: Any) -> Site:
     (folder / "counts.json").write_text(json.dumps({**values, "errors": [0.001]}))
     provider = {"memory": {"file": str(folder / "counts.json")}}
     return Site(folder, release={
-        "rollout_ab_test": {"mde": 0.02, "max_duration": "30s", "conversion": {
+        "rollout_ab_test": {"mde": 0.02, "max_duration": "5m", "conversion": {
             "query": "bought", "total_query": "came", "cumulative": True, "interval": "200ms"}, **options},
         "rollout_analysis": {"interval": "500ms", "provider": provider, "metrics": [
             {"name": "errors", "query": "errors", "failure_condition": "result > 0.01"}]},
@@ -109,7 +109,7 @@ def test_the_role_by_itself_tests_what_is_changed_through_an_api(tmp_path: Path)
 
 
 def test_a_test_that_is_ended_goes_on_with_what_it_has_seen(tmp_path: Path) -> None:
-    where = site(tmp_path, 0.10, 0.16, min_duration="10s", max_duration="60s")
+    where = site(tmp_path, 0.10, 0.16, min_duration="10s")
     running = where.start("ab_test", "2")
     with ended(running):
         where.until(lambda: len(where.events("trial")) >= 3, running, "some looks of the test")

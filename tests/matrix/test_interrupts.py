@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import re
 import signal
-import time
 
 import pytest
 
@@ -18,15 +18,17 @@ BAKE = 2
 
 @pytest.fixture
 def baking(site: Site) -> Site:
-    """A release with a long bake at 20 %, watched twice a second, and a lease that is soon given up for lost."""
-    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "30s"}, rollout_analysis=ANALYSIS, rollout_lease={"ttl": "6s"})
+    """A release with a bake at 20 % that lasts until the test ends it, watched twice a second."""
+    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "30m"}, rollout_analysis=ANALYSIS)
     return site
 
 
 def quick(site: Site) -> None:
     """Shorten what is still to be baked: nobody looks at the rest of this release."""
     record = site.folder / "state" / "shop" / "record.json"
-    record.write_text(record.read_text().replace('"duration": 30', '"duration": 1').replace('"duration":30', '"duration":1'))
+    text, shortened = re.subn(r'"duration": ?1800\b', '"duration":1', record.read_text())
+    assert shortened
+    record.write_text(text)
 
 
 @pytest.mark.parametrize("number, group", [(signal.SIGINT, True), (signal.SIGTERM, True), (signal.SIGTERM, False)], ids=["INT", "TERM-group", "TERM"])
@@ -36,7 +38,7 @@ def test_a_signal_in_a_bake_is_recorded_and_resume_goes_on(baking: Site, number:
     with ended(run):
         site.until_look(run, BAKE)
         (run.send_all if group else run.send)(number)
-        stopped = run.end(20)
+        stopped = run.end()
     assert stopped.status != 0 and "Traceback" not in stopped.text, stopped.text
     site.until(lambda: site.holder == "", what="the lease given back")
     assert site.record["outcome"] == "interrupted" and site.record["position"] == BAKE
@@ -45,10 +47,8 @@ def test_a_signal_in_a_bake_is_recorded_and_resume_goes_on(baking: Site, number:
         assert stopped.text.count(f"ansible-playbook progressive.delivery.{playbook} -i inventory.yml -e @shop.yml") == 1, stopped.text
 
     quick(site)
-    begun = time.monotonic()
     resumed = site.run("resume", "2")
     assert (resumed.status, resumed.outcome) == (0, "promoted"), resumed.text
-    assert time.monotonic() - begun < 60
     assert site.history == [20, 100] and site.deploys("c1") == ["deploy 2 canary"]
 
 
@@ -60,6 +60,7 @@ def test_kill_9_in_a_bake_leaves_a_release_that_can_go_on_or_back(baking: Site, 
         site.until_look(run, BAKE)
         run.kill()
     site.until(lambda: not run.left(), what="the end of the killed run's workers")
+    site.bury(run)
     assert site.weights == {"stable": 80, "canary": 20}
     quick(site)
     after = site.run(playbook, "2")
@@ -79,7 +80,7 @@ def test_rollback_of_a_release_that_stopped_midway_is_refused_and_ships_nothing(
         site.until(lambda: site.record["release"]["version"] == "3", run, "the record of the next release")
         site.until_look(run, BAKE)
         run.send_all(signal.SIGINT)
-        run.end(20)
+        run.end()
     site.until(lambda: site.holder == "", what="the lease given back")
     weights = site.weights
     quick(site)

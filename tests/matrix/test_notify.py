@@ -13,6 +13,7 @@ import yaml
 
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import ScriptedServer, reply
 from ansible_collections.progressive.delivery.tests.matrix.rig import Site
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 SECRET = "B00/hushhush"
 
@@ -21,10 +22,15 @@ def events(server: ScriptedServer) -> list[str]:
     return [json.loads(request.body)["event"] for request in server.requests]
 
 
+def until_told(server: ScriptedServer, count: int) -> None:
+    """What a run has sent may be read here after its end."""
+    wait_until(lambda: len(server.requests) >= count, says=lambda: events(server))
+
+
 def test_each_event_is_told_once_and_the_secrets_are_printed_nowhere(site: Site) -> None:
     site.release["rollout_steps"] = [{"set_weight": 20}, {"gate": {"name": "half"}}, {"set_weight": 50}]
     told = ["started", "resumed", "gate_waiting", "promoted", "aborted"]
-    site.release["rollout_notify"] = [{"webhook": {"url_env": "NEWS_URL", "secret_env": "NEWS_SECRET", "events": told}}]
+    site.release["rollout_notify"] = [{"webhook": {"url_env": "NEWS_URL", "secret_env": "NEWS_SECRET", "events": told, "timeout": "10s"}}]
     with ScriptedServer(reply("ok")) as server:
         secrets = {"NEWS_URL": f"{server.url}/{SECRET}", "NEWS_SECRET": "hushhushhush"}
         text = ""
@@ -34,6 +40,7 @@ def test_each_event_is_told_once_and_the_secrets_are_printed_nowhere(site: Site)
             server.requests.clear()
             done = site.run(playbook, "2", "-vvvv", **secrets)
             assert done.outcome == ("promoted" if playbook == "promote" else "paused"), done.text
+            until_told(server, len(expected))
             assert events(server) == expected, playbook
             text += done.text
         assert {request.target for request in server.requests} == {f"/{SECRET}"}
@@ -46,7 +53,7 @@ def test_each_event_is_told_once_and_the_secrets_are_printed_nowhere(site: Site)
 def test_receivers_that_are_down_refuse_or_hang_do_not_change_how_it_ends(site: Site) -> None:
     over = threading.Event()
     with ScriptedServer(reply("", "500 Oops")) as refuses, ScriptedServer(lambda request: over.wait(600) and b"" or b"") as hangs:
-        site.release["rollout_notify"] = [{"slack": {"url": refuses.url}}, {"discord": {"url": hangs.url, "timeout": "1s"}},
+        site.release["rollout_notify"] = [{"slack": {"url": refuses.url, "timeout": "10s"}}, {"discord": {"url": hangs.url, "timeout": "1s"}},
                                           {"teams": {"url": "http://127.0.0.1:9"}}]
         done = site.run("rollout", "2")
         over.set()
@@ -68,7 +75,7 @@ def test_a_variable_that_is_not_set_is_refused_before_anything_changes(site: Sit
 def test_the_role_tells_by_hand_and_says_who_was_told(site: Site) -> None:
     with ScriptedServer(reply("ok")) as server:
         notify: dict[str, Any] = {"notify_event": "rolled_back", "notify_name": "shop", "notify_version": "1", "notify_message": "shop is back",
-                                  "notify_targets": [{"mattermost": {"url_env": "NEWS_URL"}}, {"slack": {"url": "http://127.0.0.1:9"}}]}
+                                  "notify_targets": [{"mattermost": {"url_env": "NEWS_URL", "timeout": "10s"}}, {"slack": {"url": "http://127.0.0.1:9"}}]}
         tasks = [{"ansible.builtin.include_role": {"name": "progressive.delivery.notify"}, "vars": notify},
                  {"ansible.builtin.debug": {"msg": "told {{ notify_deliveries | map(attribute='delivered') | join(',') }}"}}]
         (site.folder / "tell.yml").write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))

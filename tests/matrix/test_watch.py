@@ -15,6 +15,8 @@ import pytest
 from ansible_collections.progressive.delivery.tests.matrix.rig import Site
 
 WATCH = {"rollout_watch": {"duration": "2s", "interval": "500ms"}}
+LONG = {"duration": "30m", "interval": "500ms"}
+"""Until something is seen, however seldom this machine comes to look."""
 
 
 @pytest.fixture
@@ -42,9 +44,11 @@ def test_what_is_well_stays_and_what_is_not_goes_back(shop: Site) -> None:
     assert "2 is well: errors good in" in well.text and shop.weights == {"stable": 0, "canary": 100}
 
     say(shop, [0.001, 0.2])
-    only = shop.run("watch", "2", "-e", '{"rollout_watch": {"duration": "2s", "interval": "500ms", "dry_run": true}}')
+    shop.release["rollout_watch"] = {**LONG, "dry_run": True}
+    only = shop.run("watch")
     assert (only.status, only.outcome) == (2, "failed") and "nothing is taken back" in only.text and shop.weights["canary"] == 100
 
+    shop.release["rollout_watch"] = LONG
     bad = shop.run("watch")
     assert (bad.status, bad.outcome, bad.code) == (2, "rolled_back", 10), bad.text
     assert "2 is not well" in bad.text and "above the limit" in shop.record["reason"] and shop.record["reason"].startswith("back to 1: ")
@@ -56,7 +60,7 @@ def test_what_is_well_stays_and_what_is_not_goes_back(shop: Site) -> None:
 
 
 def test_of_two_at_once_one_goes_back_and_the_other_leaves_it_alone(shop: Site) -> None:
-    shop.release["rollout_watch"] = {"duration": "10m", "interval": "500ms"}
+    shop.release["rollout_watch"] = LONG
     pair = [shop.start("watch"), shop.start("watch")]
     for run in pair:
         shop.until(lambda run=run: "watching 2 for" in run.text, run)
@@ -71,6 +75,7 @@ def test_of_two_at_once_one_goes_back_and_the_other_leaves_it_alone(shop: Site) 
 
 def test_metrics_that_are_away_take_nothing_back(shop: Site) -> None:
     say(shop, [0.001, {"error": "the server is down"}])
+    shop.release["rollout_watch"] = LONG
     done = shop.run("watch")
     assert (done.status, done.outcome, done.code) == (2, "held", 17), done.text
     assert "2 stays, nobody can tell how it is" in done.text and shop.weights["canary"] == 100 and shop.record["outcome"] == "promoted"
@@ -86,7 +91,7 @@ def test_a_release_under_way_is_left_alone(shop: Site) -> None:
 
 
 def test_a_release_that_begins_meanwhile_ends_the_watch(shop: Site) -> None:
-    shop.release["rollout_watch"] = {"duration": "10m", "interval": "500ms"}
+    shop.release["rollout_watch"] = LONG
     watching = shop.start("watch")
     shop.until(lambda: "watching 2 for" in watching.text, watching)
     assert shop.run("rollout", "3").outcome == "promoted"
@@ -96,7 +101,7 @@ def test_a_release_that_begins_meanwhile_ends_the_watch(shop: Site) -> None:
 
 
 def test_ctrl_c_ends_a_watch_and_changes_nothing(shop: Site) -> None:
-    shop.release["rollout_watch"] = {"duration": "10m", "interval": "500ms"}
+    shop.release["rollout_watch"] = LONG
     watching = shop.start("watch")
     shop.until(lambda: watching.text.count("errors") > 2, watching)
     assert len(watching.text) < io.DEFAULT_BUFFER_SIZE / 2, "a line comes when it is said, not when a buffer is full"
@@ -124,6 +129,6 @@ def test_a_watch_too_short_to_see_anybody_ill_is_refused(tmp_path: Path) -> None
     site.release["rollout_watch"] = {"duration": "500ms"}
     short = site.run("watch")
     assert (short.status, short.outcome) == (2, "invalid") and "is too short to see somebody ill" in short.text, short.text
-    site.release["rollout_watch"] = {"duration": "3s", "interval": "500ms"}
+    site.release["rollout_watch"] = LONG
     ill = site.run("watch")
     assert "2 is not well" in ill.text and "unhealthy" in ill.text and ill.outcome != "unchanged", ill.text

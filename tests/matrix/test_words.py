@@ -112,12 +112,12 @@ def test_beside_the_tree_an_ending_is_not_said_twice(gated: Site) -> None:
 @pytest.mark.parametrize("number, group", [(signal.SIGINT, True), (signal.SIGTERM, False)], ids=["INT", "TERM"])
 @pytest.mark.parametrize("environment", [{}, PROGRESS], ids=["default", "tree"])
 def test_a_run_that_goes_back_when_it_is_stopped_says_that_it_did(site: Site, number: int, group: bool, environment: dict[str, str]) -> None:
-    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "30s"}, rollout_analysis=ANALYSIS, rollout_on_interrupt="abort")
+    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "30m"}, rollout_analysis=ANALYSIS, rollout_on_interrupt="abort")
     run = site.start("rollout", "2", **environment)
     with ended(run):
         site.until_look(run)
         (run.send_all if group else run.send)(number)
-        stopped = run.end(40)
+        stopped = run.end()
     assert site.weights == {"stable": 100, "canary": 0} and site.record["outcome"] == "aborted" and site.holder == "", stopped.text
     [outcome] = site.events("outcome")
     assert (outcome["outcome"], outcome["requests_failed"]) == ("aborted", 0) and outcome["requests_total"] > 0
@@ -128,13 +128,13 @@ def test_a_run_that_goes_back_when_it_is_stopped_says_that_it_did(site: Site, nu
 
 
 def test_hosts_that_must_be_taken_back_wait_for_resume(site: Site) -> None:
-    site.release.update(rollout_strategy="rolling", rollout_rolling={"bake_first": "30s"}, rollout_analysis=ANALYSIS, rollout_on_interrupt="abort")
+    site.release.update(rollout_strategy="rolling", rollout_rolling={"bake_first": "30m"}, rollout_analysis=ANALYSIS, rollout_on_interrupt="abort")
     del site.release["rollout_canary"]
     run = site.start("rollout", "2")
     with ended(run):
         site.until_look(run)
         run.send_all(signal.SIGINT)
-        stopped = run.end(40)
+        stopped = run.end()
     assert site.record["outcome"] == "interrupted" and site.record["back"], stopped.text
     assert [event["outcome"] for event in site.events("outcome")] == ["interrupted"]
     [command] = typed(stopped.text, "resume")

@@ -102,7 +102,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         self.number, self.server.api.connections = self.server.api.connections, self.server.api.connections + 1
-        self.request.settimeout(10)
+        self.request.settimeout(120)
         if self.server.tls is not None:
             self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         super().setup()

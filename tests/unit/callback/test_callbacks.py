@@ -46,7 +46,7 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
 
 
 def run(tmp_path: Path, tasks: list[dict[str, Any]], **more: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(tmp_path, tasks), env=environment(tmp_path, **more), cwd=tmp_path, capture_output=True, check=False, timeout=120)
+    done = subprocess.run(command(tmp_path, tasks), env=environment(tmp_path, **more), cwd=tmp_path, capture_output=True, check=False, timeout=600)
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())  # carriage returns kept as they are
 
 

@@ -46,7 +46,7 @@ class Stub:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        self.admin = EnvoyAdmin(f"http://127.0.0.1:{self.server.server_port}", 5)
+        self.admin = EnvoyAdmin(f"http://127.0.0.1:{self.server.server_port}", 60)
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.gate_
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.gate import Gate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import ScriptedServer, free_port, reply
+from ansible_collections.progressive.delivery.tests.contract.scripted_server import ScriptedServer, reply
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 
 GATE = Gate("half", "r1", "a" * 64, "2027-01-15T08:00:00.000Z")
 
@@ -90,7 +91,7 @@ def test_everything_else_is_no_decision(server: ScriptedServer, answer: bytes, w
 
 def test_nobody_there(server: ScriptedServer) -> None:
     with pytest.raises(Unavailable, match="no connection"):
-        source(f"http://127.0.0.1:{free_port()}").poll(GATE)
+        source(f"http://127.0.0.1:{closed_port()}").poll(GATE)
 
 
 @pytest.mark.parametrize("url, words", [

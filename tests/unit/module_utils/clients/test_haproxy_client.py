@@ -42,13 +42,13 @@ class FakeSocket:
         return self
 
     def __exit__(self, *_reason):
-        self._thread.join(5)
+        self._thread.join(120)
 
 
 def test_answers_belong_to_their_commands_and_lines_stay_short():
     commands = [f"set weight shop/server-with-a-rather-long-name-{index} {index % 257}" for index in range(2000)]
     with FakeSocket(lambda command: f"no {command}\n" if command.endswith(" 7") else "") as plane:
-        answers = HaproxyClient(plane.endpoint).run(commands)
+        answers = HaproxyClient(plane.endpoint, 10).run(commands)
     assert len(answers) == len(commands)
     assert {command for command, answer in zip(commands, answers) if answer} == {command for command in commands if command.endswith(" 7")}
     assert all(answer in ("", f"no {command}") for command, answer in zip(commands, answers))
@@ -64,19 +64,19 @@ def test_answers_belong_to_their_commands_and_lines_stay_short():
 ])
 def test_a_refused_set_command_is_an_error_in_haproxys_words(answer, error, text):
     with FakeSocket(lambda command: answer if "web2" in command else "") as plane, pytest.raises(error, match=text) as caught:
-        HaproxyClient(plane.endpoint).change(["set weight shop/web1 1", "set weight shop/web2 2"])
+        HaproxyClient(plane.endpoint, 10).change(["set weight shop/web1 1", "set weight shop/web2 2"])
     assert "set weight shop/web2 2" in str(caught.value)
     assert plane.endpoint in str(caught.value)
 
 
 def test_done_is_a_good_answer():
     with FakeSocket(lambda command: "Done.\n") as plane:
-        HaproxyClient(plane.endpoint).change(["set map /live.map shop blue"])
+        HaproxyClient(plane.endpoint, 10).change(["set map /live.map shop blue"])
 
 
 def test_a_connection_that_is_cut_is_no_answer():
     with FakeSocket(lambda command: None if "web2" in command else "") as plane, pytest.raises(Unavailable, match="closed after 1 of 2"):
-        HaproxyClient(plane.endpoint).change(["set weight shop/web1 1", "set weight shop/web2 2"])
+        HaproxyClient(plane.endpoint, 10).change(["set weight shop/web1 1", "set weight shop/web2 2"])
 
 
 @pytest.mark.parametrize("command", ["show info; quit", "show info\n", "set weight a/b 1\rx", "", "show \x00", "add map x <<"])

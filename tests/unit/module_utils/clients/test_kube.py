@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +28,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_
 )
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import Away, ConfigError, Conflict, Interrupted, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import argument_spec, validate
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 from ansible_collections.progressive.delivery.tests.unit.kube_server import HANG_UP, ApiServer, Reply, status
 
 TOKEN = "s3cret-token-nobody-may-see"
@@ -256,8 +256,7 @@ def test_a_token_that_ended_says_when(serve):
 
 
 def test_a_server_that_is_not_there_is_named(clock):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = closed_port()
     kube = Kube.from_options({"host": f"http://127.0.0.1:{port}", "api_key": TOKEN}, clock)
     with pytest.raises(Unavailable, match=f"http://127.0.0.1:{port}: the API server does not answer: Connection refused. Is it up"):
         kube.patch(PODS, "a", {})

@@ -16,6 +16,8 @@ import pytest
 from ansible_collections.progressive.delivery.plugins.module_utils.clients import kube_login as module
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_login import ExecPlugin, LegacyProvider, Proof, TokenFile, basic, bearer
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable, Unsupported
+from ansible_collections.progressive.delivery.tests.matrix.rig import alive
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 V1, BETA = module.EXEC_VERSIONS
 SECRET = "s3cret-nobody-may-see"
@@ -125,16 +127,19 @@ def test_what_a_plugin_says_of_secrets_is_not_told(plugin):
 
 
 def test_a_plugin_that_waits_is_ended_with_its_children(plugin, tmp_path, monkeypatch):
+    communicate = module.subprocess.Popen.communicate
+
+    def once_it_has_a_child(*given, **more):
+        wait_until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text())
+        return communicate(*given, **more)
+
     monkeypatch.setattr(module, "EXEC_TIMEOUT", 1.0)
+    monkeypatch.setattr(module.subprocess.Popen, "communicate", once_it_has_a_child)
     code = f"import subprocess\nchild = subprocess.Popen(['sleep', '60'])\nopen({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\ntime.sleep(60)"
     with pytest.raises(Unavailable, match="no credential within 1 s. Run it by hand"):
         plugin(code).proof()
     child = int((tmp_path / "child").read_text())
-    try:
-        with open(f"/proc/{child}/stat", encoding="ascii") as stream:
-            assert stream.read().split()[2] == "Z"
-    except FileNotFoundError:
-        pass  # gone already, and buried
+    wait_until(lambda: not alive(child), says=lambda: "the child outlived its parent")
 
 
 @pytest.mark.parametrize("spec", [{"apiVersion": "client.authentication.k8s.io/v1alpha1"}, {"apiVersion": V1, "interactiveMode": "Always"}, {}])

@@ -23,7 +23,8 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.gate imp
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import argument_spec, validate
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog import PROVIDERS
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, free_port, reply
+from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, reply
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 
 SECRET = "pl4nted s3cret&=:%"
 CLIENT = "shop:re leases"
@@ -75,7 +76,7 @@ class Issuer:
         return reply('{"v": 1}')
 
     def options(self, **oauth2: Any) -> dict[str, Any]:
-        return {"timeout": "3s", "oauth2": {"token_url": f"{self.tokens.url}/oauth/token", "client_id": CLIENT, "client_secret": SECRET, **oauth2}}
+        return {"timeout": "60s", "oauth2": {"token_url": f"{self.tokens.url}/oauth/token", "client_id": CLIENT, "client_secret": SECRET, **oauth2}}
 
     def access(self, more: dict[str, Any] | None = None, **oauth2: Any) -> dict[str, Any]:
         return connection(validate({**self.options(**oauth2), **(more or {})}, CONNECTION, "web"))
@@ -228,7 +229,7 @@ def test_metadata_addresses_are_refused(issuer: Issuer) -> None:
 
 def test_a_token_endpoint_that_is_away(issuer: Issuer) -> None:
     with pytest.raises(Unavailable, match="no connection"):
-        fetch(issuer.resource.url, **issuer.access(token_url=f"http://127.0.0.1:{free_port()}/pl4nted"))
+        fetch(issuer.resource.url, **issuer.access(token_url=f"http://127.0.0.1:{closed_port()}/pl4nted"))
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,11 @@ import pytest
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.web import CONNECTION, MAX_BYTES, Auth, connection, fetch, forbidden, parse
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import ScriptedServer, free_port, reply
+from ansible_collections.progressive.delivery.tests.contract.scripted_server import ScriptedServer, reply
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 
-FAST: dict[str, Any] = {"connect_timeout": 2.0, "read_timeout": 2.0}
+PATIENT: dict[str, Any] = {"connect_timeout": 60.0, "read_timeout": 60.0}
+"""On a machine that stands still for a moment an answer is late, which is not what these tests are about."""
 
 
 @pytest.fixture
@@ -83,15 +85,15 @@ def test_gzip_and_chunks(server: ScriptedServer) -> None:
 def test_half_an_answer_is_none(server: ScriptedServer, answer: bytes, message: str) -> None:
     server.reply = answer
     with pytest.raises(Unavailable, match=message):
-        fetch(server.url, max_bytes=4096, **FAST)
+        fetch(server.url, max_bytes=4096, **PATIENT)
 
 
 def test_the_size_limit_is_four_mebibytes(server: ScriptedServer) -> None:
     server.reply = reply(b"x" * MAX_BYTES)
-    assert len(fetch(server.url).body) == MAX_BYTES
+    assert len(fetch(server.url, **PATIENT).body) == MAX_BYTES
     server.reply = reply(b"x" * (MAX_BYTES + 1))
     with pytest.raises(Unavailable, match="larger than 4194304"):
-        fetch(server.url)
+        fetch(server.url, **PATIENT)
 
 
 def test_a_drip_has_a_deadline() -> None:
@@ -135,7 +137,7 @@ def test_a_body_that_comes_after_its_head_on_a_connection_that_closes() -> None:
         server = threading.Thread(target=serve)
         server.start()
         try:
-            assert fetch(f"http://127.0.0.1:{listening.getsockname()[1]}/", **FAST).body == b"later"
+            assert fetch(f"http://127.0.0.1:{listening.getsockname()[1]}/", **PATIENT).body == b"later"
         finally:
             read.set()
             server.join()
@@ -148,12 +150,12 @@ def test_silence_has_a_deadline() -> None:
 
 def test_nobody_listens() -> None:
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1: Connection refused"):
-        fetch(f"http://127.0.0.1:{free_port()}/secret-path?token=secret", **FAST)
+        fetch(f"http://127.0.0.1:{closed_port()}/secret-path?token=secret", **PATIENT)
 
 
 def test_a_name_that_does_not_exist() -> None:
     with pytest.raises(Unavailable, match="cannot be resolved"):
-        fetch("http://no-such-host.invalid/", **FAST)
+        fetch("http://no-such-host.invalid/", **PATIENT)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_a_name_that_does_not_exist() -> None:
 )
 def test_urls_refused(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        fetch(url, **FAST)
+        fetch(url, **PATIENT)
     assert "secret" not in str(caught.value)
 
 
@@ -178,7 +180,7 @@ def test_urls_refused(url: str) -> None:
 )
 def test_metadata_addresses_are_refused(host: str) -> None:
     with pytest.raises((ConfigError, Unavailable)) as caught:
-        fetch(f"http://{host}/latest/meta-data/", **FAST)
+        fetch(f"http://{host}/latest/meta-data/", **PATIENT)
     assert "metadata" in str(caught.value) or "cannot be resolved" in str(caught.value)
 
 
@@ -186,7 +188,7 @@ def test_a_name_that_leads_to_metadata(monkeypatch: pytest.MonkeyPatch, server: 
     answers = [("127.0.0.1", server.port), ("169.254.169.254", server.port)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", answer) for answer in answers])
     with pytest.raises(ConfigError, match=r"rebind\.test is 169\.254\.169\.254"):
-        fetch("http://rebind.test/", **FAST)
+        fetch("http://rebind.test/", **PATIENT)
     assert server.requests == []
 
 
@@ -199,7 +201,7 @@ def test_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch, server: Script
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1" if len(resolved) == 1 else "169.254.169.254", server.port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    assert fetch("http://shop.test/", **FAST).body == b"ok"
+    assert fetch("http://shop.test/", **PATIENT).body == b"ok"
     assert (resolved, server.requests[0].headers["host"]) == (["shop.test"], "shop.test")
 
 
@@ -286,17 +288,17 @@ def test_tls(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) ->
     context.load_cert_chain(*certificate)
     with ScriptedServer(reply("ok"), tls=context) as server:
         with pytest.raises(Unavailable, match=r"not trusted: self.signed certificate"):
-            fetch(server.url, **FAST)
+            fetch(server.url, **PATIENT)
         with pytest.raises(Unavailable, match="not trusted: IP address mismatch"):
-            fetch(server.url, ca_path=str(certificate[0]), **FAST)
-        assert fetch(server.url, verify=False, **FAST).body == b"ok"
+            fetch(server.url, ca_path=str(certificate[0]), **PATIENT)
+        assert fetch(server.url, verify=False, **PATIENT).body == b"ok"
         with pytest.raises(ConfigError, match="certificate file cannot be used: No such file"):
-            fetch(server.url, ca_path="/nowhere", **FAST)
+            fetch(server.url, ca_path="/nowhere", **PATIENT)
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))])
-        got = fetch("https://shop.test/", ca_path=str(certificate[0]), client_cert=(str(certificate[0]), str(certificate[1])), **FAST)
+        got = fetch("https://shop.test/", ca_path=str(certificate[0]), client_cert=(str(certificate[0]), str(certificate[1])), **PATIENT)
         assert (got.body, server.requests[-1].headers["host"]) == (b"ok", "shop.test")
     with ScriptedServer(reply("ok")) as server, pytest.raises(Unavailable, match="no connection"):
-        fetch(server.url.replace("http:", "https:"), **FAST)
+        fetch(server.url.replace("http:", "https:"), connect_timeout=2.0)  # each waits for the other to say something
 
 
 def test_connection_options(server: ScriptedServer) -> None:

@@ -24,7 +24,8 @@ from ansible_collections.progressive.delivery.plugins.module_utils.entry import 
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import notify
 from ansible_collections.progressive.delivery.tests.contract.mail_server import MailServer
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import ScriptedServer, free_port, reply
+from ansible_collections.progressive.delivery.tests.contract.scripted_server import ScriptedServer, reply
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.service import Service
 
 NOTICE = Notice("failed", "shop", "2", "2026-11-27T12:00:00.000Z", reason="boom")
@@ -38,7 +39,7 @@ def server() -> Iterator[ScriptedServer]:
 
 
 def target(kind: str, **options: Any) -> dict[str, Any]:
-    [made] = notifying.read([{kind: options}], "rollout_notify")
+    [made] = notifying.read([{kind: {"timeout": "10s", **options}}], "rollout_notify")
     return made
 
 
@@ -114,7 +115,7 @@ def test_mail_that_is_refused(verb: str, answer: str, reason: str) -> None:
 
 def test_receivers_that_fail_say_so_without_their_secret(server: ScriptedServer) -> None:
     server.reply = reply("<h1>hushhush</h1>", "500 Internal Server Error")
-    gone = f"http://127.0.0.1:{free_port()}/{SECRET}"
+    gone = f"http://127.0.0.1:{closed_port()}/{SECRET}"
     targets = [target("slack", url=f"{server.url}/{SECRET}"), target("discord", url=gone), target("teams", url_env="PROGRESSIVE_NOT_SET")]
     deliveries = notifying.send(targets, NOTICE, stamp=1)
     assert [delivery.delivered for delivery in deliveries] == [False, False, False]
@@ -130,7 +131,7 @@ def test_receivers_that_hang_are_left_behind_all_at_once() -> None:
     with ScriptedServer(lambda request: over.wait(600) and b"" or b"") as slow, ScriptedServer(reply("ok")) as fast:
         slow_ones = [target("slack", url=slow.url, timeout="1m") for _each in range(3)]
         began = time.monotonic()
-        deliveries = notifying.send([*slow_ones, target("webhook", url=fast.url)], NOTICE, stamp=1, longest=1.0)
+        deliveries = notifying.send([*slow_ones, target("webhook", url=fast.url)], NOTICE, stamp=1, longest=10.0)
         took = time.monotonic() - began
         over.set()
     assert [delivery.delivered for delivery in deliveries] == [False, False, False, True]
@@ -140,7 +141,8 @@ def test_receivers_that_hang_are_left_behind_all_at_once() -> None:
 
 def test_a_release_tells_what_happens_and_ends_as_it_would_have(tmp_path: Path, server: ScriptedServer) -> None:
     events = ["started", "step_completed", "gate_waiting", "going_back", "rolled_back", "promoted"]
-    file: dict[str, Any] = {"rollout_notify": [{"webhook": {"url": server.url, "events": events}}], "rollout_steps": [{"set_weight": 20}, {"set_weight": 50}]}
+    file: dict[str, Any] = {"rollout_notify": [{"webhook": {"url": server.url, "events": events, "timeout": "10s"}}],
+                            "rollout_steps": [{"set_weight": 20}, {"set_weight": 50}]}
     service = Service(tmp_path, **file)
     assert service.run("rollout", "2")["outcome"] == "promoted"
     told = [json.loads(request.body) for request in server.requests]
@@ -164,7 +166,7 @@ def test_a_release_tells_what_happens_and_ends_as_it_would_have(tmp_path: Path, 
 
 
 def test_a_release_does_not_mind_that_nobody_listens(tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{free_port()}/{SECRET}"
+    url = f"http://127.0.0.1:{closed_port()}/{SECRET}"
     service = Service(tmp_path, rollout_notify=[{"slack": {"url": url}}], rollout_steps=[{"set_weight": 50}])
     assert service.run("rollout", "2")["outcome"] == "promoted"
     lines = [line for line in service.said if "not notified" in line]
@@ -215,7 +217,7 @@ def test_plan_refuses_receivers_that_can_never_be_told(item: dict[str, Any], whe
 
 def test_by_hand(server: ScriptedServer) -> None:
     params: dict[str, Any] = dict.fromkeys(notify.OPTIONS)
-    params.update(targets=[{"webhook": {"url": server.url}}], name="shop", version="2", event="promoted", headline="shop is back")
+    params.update(targets=[{"webhook": {"url": server.url, "timeout": "10s"}}], name="shop", version="2", event="promoted", headline="shop is back")
     said: list[str] = []
     found = notify.run(params, Context(FakeClock(), said.append, who="ann"))
     assert found == {"changed": True, "deliveries": [{"where": f"webhook {server.url}", "delivered": True, "reason": ""}]}

@@ -47,7 +47,8 @@ def told(*answer: dict[str, Any]) -> bytes:
 
 def ask(server: ScriptedServer, answer: bytes, query: str = "shop.canary.errors", window: Window = WINDOW, **options: Any) -> Series:
     server.reply = answer
-    provider = GraphiteProvider.from_options(validate({"url": f"{server.url}/graphite/", "timeout": "5s", **options}, GraphiteProvider.OPTIONS, "graphite"), {})
+    given = {"url": f"{server.url}/graphite/", "timeout": "60s", **options}
+    provider = GraphiteProvider.from_options(validate(given, GraphiteProvider.OPTIONS, "graphite"), {})
     provider._clock = lambda: OURS
     return provider.query(query, window)
 

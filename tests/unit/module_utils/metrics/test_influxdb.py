@@ -39,7 +39,7 @@ def server() -> Iterator[ScriptedServer]:
 
 def provider(server: ScriptedServer, language: str = "influxql", **options: Any) -> InfluxdbProvider:
     place = {"org": "shop"} if language == "flux" else {"database": "shop"}
-    given = {"url": server.url, "timeout": "5s", "language": language, **place, **options}
+    given = {"url": server.url, "timeout": "60s", "language": language, **place, **options}
     made = InfluxdbProvider.from_options(validate(given, InfluxdbProvider.OPTIONS, "influxdb"), {})
     made._clock = lambda: NOW + 1.0
     return made

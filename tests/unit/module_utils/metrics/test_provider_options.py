@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,11 +17,14 @@ import pytest
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, DeliveryError, NoData, Unavailable, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import argument_spec, documentation, validate
+from ansible_collections.progressive.delivery.plugins.module_utils.metrics import command
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.command import CommandProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.memory import MemoryProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.prometheus import CONVENTIONS, PrometheusProvider
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.web import WebProvider
 from ansible_collections.progressive.delivery.tests.contract.scripted_server import ScriptedServer, reply
+from ansible_collections.progressive.delivery.tests.matrix.rig import alive
+from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 PROVIDERS = {"command": CommandProvider, "memory": MemoryProvider, "prometheus": PrometheusProvider, "web": WebProvider}
 HOSTILE = "a b'\";$(id)`id`\n--x &?/../${track}"
@@ -127,7 +127,7 @@ def test_web_probe(server: ScriptedServer) -> None:
 
 
 def python(code: str, *arguments: str, **options: Any) -> CommandProvider:
-    return make("command", argv=[sys.executable, "-S", "-c", code, *arguments], **options)
+    return make("command", argv=[sys.executable, "-S", "-c", code, *arguments], **{"timeout": "60s", **options})
 
 
 def test_command_arguments_are_inert(tmp_path: Path) -> None:
@@ -167,22 +167,19 @@ def test_command_numbers() -> None:
     assert python("import os; print(os.environ['LIMIT'])", environment={"LIMIT": 5}).query("q", WINDOW).samples[0].points[0].value == 5.0
 
 
-def test_command_is_killed_with_its_children(tmp_path: Path) -> None:
-    note = tmp_path / "pid"
+def test_command_is_killed_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note, collect = tmp_path / "pid", command._collect
+
+    def once_it_has_a_child(*given: Any) -> Any:
+        wait_until(lambda: note.exists() and note.read_text())
+        return collect(*given)
+
+    monkeypatch.setattr(command, "_collect", once_it_has_a_child)
     code = f"import os, time; child = os.fork(); child and open({str(note)!r}, 'w').write(str(child)); time.sleep(600)"
     with pytest.raises(Unavailable, match="did not end within"):
         python(code, timeout="1s").query("q", WINDOW)
     child = int(note.read_text())
-    for _turn in range(100):  # a killed orphan is gone once init has reaped it
-        try:
-            state = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except OSError:
-            return
-        if state == "Z":
-            return
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    pytest.fail("the child outlived its parent")
+    wait_until(lambda: not alive(child), says=lambda: "the child outlived its parent")
 
 
 def test_memory_script(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Bed:
     def __init__(self, kind: Any, before: str, **options: Any) -> None:
         self.now = 1_800_000_000.0
         self.server = ScriptedServer(reply(before, content_type="text/plain")).__enter__()
-        given = {"endpoints": [f"{self.server.url}/metrics"], "timeout": "2s", **options}
+        given = {"endpoints": [f"{self.server.url}/metrics"], "timeout": "60s", **options}
         self.provider = kind.from_options(validate(given, kind.OPTIONS, "it"), {"canary": ()})
         self.provider.scrapes.clock = lambda: self.now
         self.provider.probe()

@@ -33,7 +33,7 @@ def server() -> Iterator[ScriptedServer]:
 
 def ask(server: ScriptedServer, document: Any, query: str = "{$.v}", headers: dict[str, str] | None = None, **options: Any) -> Series:
     server.reply = reply(document if isinstance(document, str) else json.dumps(document), **{"date": DATE, **(headers or {})})
-    return WebProvider.from_options(validate({"url": server.url, "timeout": "5s", **options}, WebProvider.OPTIONS, "web"), {}).query(query, WINDOW)
+    return WebProvider.from_options(validate({"url": server.url, "timeout": "60s", **options}, WebProvider.OPTIONS, "web"), {}).query(query, WINDOW)
 
 
 @pytest.mark.parametrize(
