@@ -32,11 +32,13 @@ from ..module_utils.entry.following import overtaken_words
 from ..module_utils.entry.interrupt import interrupt
 from ..module_utils.entry.module import who
 from ..module_utils.entry.run import Run
+from .ctrl_c import CtrlC
 from .farewell import correct, remember, tree_is_shown
 from .lifeline import Lifeline
 from .remote import Remote, same_python
 
 DISPLAY = Display()
+CtrlC().install()  # in ansible-playbook itself, which loads this file before it starts a worker
 
 # This module is loaded once, in ansible-playbook itself: a worker's standard input says nothing about the user's. AWX (ansible-runner) and some CI runners
 # give a job a terminal at which nobody sits.
