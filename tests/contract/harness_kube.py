@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Optional
 
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import (
     DEPLOYMENTS,
     DESTINATIONRULES,
@@ -257,7 +258,9 @@ class IstioSubsetHarness(IstioHarness):
 
     def made(self, kube: FakeKube) -> Any:
         raw = {"virtual_service": "shop", "total": 1000, "host": "shop", "destination_rule": {"canary": {"color": "green"}}}
-        return IstioRouter.from_options(validate(raw, IstioRouter.OPTIONS, "istio"), {}, kube)
+        made = IstioRouter.from_options(validate(raw, IstioRouter.OPTIONS, "istio"), {}, kube)
+        made.clock = FakeClock()
+        return made
 
 
 def _refuse(verb: str, resource: Resource, name: str) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, ClassVar, Optional
 
 from ..clients import destination_rule, istio_envoys, istio_streams, virtual_service
+from ..clients.clock import SystemClock
 from ..clients.envoy import EnvoyAdmin
 from ..clients.gateway_envoys import Count, check_clusters, counted
 from ..clients.kube import KUBE_OPTIONS, Kube
@@ -28,10 +29,17 @@ from ..core.kube_rights import HOLDING, ROUTER, Rights
 from ..core.lease import Marker
 from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
 from ..core.options import Option, Options
+from ..core.ports import Clock
 from ..core.settle import difference
-from ..core.units import duration
+from ..core.units import duration, show_duration
 
 ONLY_HTTP = frozenset({Capability.HEADER, Capability.COOKIE, Capability.QUERY, Capability.PATH, Capability.MIRROR})
+
+HEARD = 20.0
+"""Seconds that a write waits for the Envoys to know a subset that it made. Short, as every operation is that goes on without a renewal of the lease."""
+LOOK_EVERY = 0.2
+UNSEEN = 5.0
+"""The same where no Envoy is named: nobody can look."""
 
 Labels = Mapping[str, str]
 
@@ -86,8 +94,10 @@ class IstioRouter:
     def __init__(
         self, kube: Kube, names: tuple[str, ...], layout: Layout, *, rule: str = "", labels: Optional[Mapping[str, Labels]] = None,
         admins: tuple[EnvoyAdmin, ...] = (), clusters: Optional[Mapping[str, str]] = None, cookie: Optional[Cookie] = None,
+        clock: Optional[Clock] = None,
     ) -> None:  # fmt: skip
         self.kube = kube
+        self.clock = clock or SystemClock()
         self.names = names
         self.layout = layout
         self.rule = rule
@@ -134,7 +144,8 @@ class IstioRouter:
         return routes[0]
 
     def write(self, want: Routes) -> None:
-        """Subsets before anything leads to them; nothing is written before all is worked out, and nothing to a slot that nobody answers for."""
+        """Subsets before anything leads to them, and not before the Envoys know them; nothing is written before all is worked out, and nothing to a slot
+        that nobody answers for."""
         read, self._read = self._read, {}
         live = {name: read.get(name) or found(self.kube, VIRTUALSERVICES, name) for name in self.names}
         edit = partial(self._edited, routes=want)
@@ -143,7 +154,8 @@ class IstioRouter:
             if why:
                 raise Unavailable(why, where=f"VirtualService {self.kube.namespace}/{self.names[0]}", do="It gets requests when its Pods are ready.")
         if self.rule and self.labels:
-            changed(self.kube, DESTINATIONRULES, self.rule, self._with_subsets)
+            made, _rule = changed(self.kube, DESTINATIONRULES, self.rule, self._with_subsets)
+            self._await_subset(want, live, made=made)
         if _shared(want):
             self._hold(want)
         for name in self.names:
@@ -234,6 +246,32 @@ class IstioRouter:
             made = "is made" if not holder.manifest else "is changed" if holder.wanted != holder.manifest else "stands already"
             lines.append(f"DestinationRule {holder.name}, which holds sessions by the cookie {self.cookie.name}, {made}{then}; it stays after the release")
         return [*lines, DRAWN]
+
+    def _await_subset(self, want: Routes, live: Mapping[str, Manifest], *, made: bool) -> None:
+        """Wait until the Envoys know canary's subset, if it is to get requests. Raises Unavailable when one does not in time.
+
+        istiod tells of a new subset and of the rules that lead there in one go; an Envoy follows rules at once, and has a cluster only when it has asked for
+        its servers, too. What it is led to meanwhile it answers with 503.
+        """
+        gaining = [manifest for manifest in live.values() if _gains(CANARY, virtual_service.read(manifest, self.layout), want)]
+        if self.layout.slots[CANARY].subset not in self.labels or not gaining:
+            return
+        if not self.admins:
+            self.clock.sleep(UNSEEN if made else 0.0)
+            return
+        names = {self._clusters(manifest)[CANARY] for manifest in gaining}
+        until = self.clock.now() + HEARD
+        for admin in self.admins:
+            while True:
+                try:
+                    admin.clusters(names)
+                    break
+                except ConfigError as error:
+                    if self.clock.now() >= until:
+                        raise Unavailable(f"envoy {admin.name} has no {' and no '.join(sorted(names))} after {show_duration(HEARD)}",
+                                          where=f"DestinationRule {self.kube.namespace}/{self.rule}",
+                                          do="Look whether istiod runs; nothing leads to the subset yet.") from error
+                self.clock.sleep(LOOK_EVERY)
 
     def _edited(self, manifest: Manifest, routes: Routes) -> dict[str, Any]:
         if any(routes.members.values()):

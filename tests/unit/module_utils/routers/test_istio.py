@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.progressive.delivery.plugins.module_utils.clients import istio_envoys
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.destination_rule import SILENT
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.envoy import RouteState
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, DESTINATIONRULES, SERVICES, VIRTUALSERVICES
@@ -18,7 +19,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_rig
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Assignment, Capability, Condition, MatchRoute, Member, Mirror, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Addressed, Heedful, Holding, Rehearsing
-from ansible_collections.progressive.delivery.plugins.module_utils.routers.istio import IstioRouter
+from ansible_collections.progressive.delivery.plugins.module_utils.routers.istio import UNSEEN, IstioRouter
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import COLORS, FakeCluster, deployment, destination, service, virtual_service
 
 TESTERS = (MatchRoute("testers", ((Condition("header", "canary", "exact", "true"),),)),)
@@ -51,7 +52,9 @@ def by_subsets(kube, *subsets, **options):
     kube.edit(VIRTUALSERVICES, "shop", lambda body: body["spec"].update(http=[rule]))
     there = [{"name": name, "labels": {"color": name}} for name in subsets]
     kube.put(DESTINATIONRULES, {"metadata": {"name": "shop"}, "spec": {"host": "shop", "subsets": there}})
-    return made(kube, **{**SUBSETS, "workload": None, **options})
+    router = made(kube, **{**SUBSETS, "workload": None, **options})
+    router.clock = FakeClock()
+    return router
 
 
 @pytest.mark.parametrize(
@@ -126,6 +129,53 @@ def test_a_subset_is_there_before_anything_leads_to_it(kube):
     assert router.observe(split(20)).applied
     router.write(split(0))
     assert [write[1] for write in kube.writes].count("destinationrules") == 1
+
+
+class Learning:
+    """An Envoy that has a cluster at its so many'th look only."""
+
+    name = "127.0.0.1:15000"
+
+    def __init__(self, kube, looks):
+        self.left, self.asked, self.written = looks, set(), kube.writes
+
+    def clusters(self, names):
+        assert "virtualservices" not in [write[1] for write in self.written], "something leads there already"
+        self.asked |= set(names)
+        self.left -= 1
+        if self.left > 0:
+            raise ConfigError("there is no such cluster")
+        return {}
+
+
+def test_nothing_leads_to_a_subset_that_an_envoy_does_not_know(kube):
+    router = by_subsets(kube, "blue", destination_rule={"canary": {"color": "green"}})
+    router.admins = (Learning(kube, 1), Learning(kube, 30))
+    router.write(split(20))
+    assert [write[1] for write in kube.writes] == ["destinationrules", "virtualservices"]
+    assert [admin.left for admin in router.admins] == [0, 0]
+    assert router.admins[1].asked == {"outbound|80|green|shop.shop.svc.cluster.local"}
+
+
+def test_a_subset_that_an_envoy_does_not_hear_of_gets_nothing_and_the_way_back_waits_for_nobody(kube):
+    router = by_subsets(kube, "blue", destination_rule={"canary": {"color": "green"}})
+    router.admins = (Learning(kube, 1000),)
+    for want in (split(20), split(0, matches=TESTERS)):
+        with pytest.raises(Unavailable, match="has no outbound.80.green.shop.* after 20 s.*nothing leads to the subset yet"):
+            router.write(want)
+    assert [write[1] for write in kube.writes] == ["destinationrules"]
+    left = router.admins[0].left
+    router.write(split(0))
+    assert router.admins[0].left == left
+
+
+def test_where_no_envoy_can_be_asked_a_new_subset_is_given_time(kube):
+    router = by_subsets(kube, "blue", destination_rule={"canary": {"color": "green"}})
+    begun = router.clock.now()
+    router.write(split(20))
+    assert router.clock.now() - begun == UNSEEN
+    router.write(split(50))
+    assert router.clock.now() - begun == UNSEEN, "once"
 
 
 def test_of_a_subset_only_its_own_pods_count(kube):
