@@ -96,7 +96,7 @@ class World:
 
     def _start_load(self, url: str, rate: float) -> None:
         self.log.unlink(missing_ok=True)
-        spawn(self.directory, "load", [sys.executable, str(HERE / "load.py"), f"{url}/", str(self.log), "--rate", str(rate)])
+        spawn(self.directory, "load", [sys.executable, str(HERE / "load.py"), f"{url}/", str(self.log), "--rate", str(rate), "--timeout", "60"])
         deadline = time.monotonic() + 60
         while not (self.log.exists() and self.log.stat().st_size):
             if time.monotonic() > deadline:

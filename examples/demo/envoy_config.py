@@ -42,7 +42,7 @@ def routes(tracks: list[str]) -> dict[str, Any]:
         "domains": ["*"],
         "routes": [
             {"name": "ping", "match": {"path": "/ping"}, "direct_response": {"status": 200, "body": {"inline_string": "pong\n"}}},
-            {"name": "main", "match": {"prefix": "/"}, "route": {"weighted_clusters": {"clusters": clusters}, "timeout": "5s"}},
+            {"name": "main", "match": {"prefix": "/"}, "route": {"weighted_clusters": {"clusters": clusters}, "timeout": "60s"}},
         ],
     }
     return response("route.v3.RouteConfiguration", {"name": SERVICE, "virtual_hosts": [host]})
@@ -60,7 +60,7 @@ def file_source(path: Path) -> dict[str, Any]:
 
 def cluster(name: str, ports: list[int], eds: Path | None) -> dict[str, Any]:
     health_check = {
-        "timeout": "5s",  # a laptop with other things to do makes no server ill; one that is down refuses at once
+        "timeout": "15s",  # a laptop with other things to do makes no server ill; one that is down refuses at once
         "interval": "0.5s",
         # Without it a cluster that has no traffic yet, such as a canary's, is looked at once a minute.
         "no_traffic_interval": "0.5s",

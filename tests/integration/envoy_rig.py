@@ -30,20 +30,21 @@ class Plane:
         self.proxy = Proxy(folder, ports, eds=eds)
         self.facts = self.proxy.facts()
         self.port = self.proxy.port
-        self.admin = EnvoyAdmin(self.facts["admin"], 5)
+        self.admin = EnvoyAdmin(self.facts["admin"], 60)
         self.proxy.start()
 
     def options(self, **changes: Any) -> dict[str, Any]:
         """Router options as a user writes them."""
         endpoint = {"admin": self.facts["admin"], "rds": self.facts["rds"], "eds": self.facts["eds"]}
         mirrors = {"canary": self.facts["mirror_cluster"]}
-        return {"endpoints": [endpoint], "clusters": self.facts["clusters"], "addresses": self.facts["addresses"], "mirror_clusters": mirrors, **changes}
+        places = {"clusters": self.facts["clusters"], "addresses": self.facts["addresses"], "mirror_clusters": mirrors}
+        return {"endpoints": [endpoint], "timeout": "60s", **places, **changes}
 
     def router(self, **changes: Any) -> TrafficRouter:
         return EnvoyRouter.from_options(validate(self.options(**changes), EnvoyRouter.OPTIONS, "rollout_router.envoy"), self.tracks)
 
     def metrics(self) -> EnvoyProvider:
-        raw = {"endpoints": [{"admin": self.facts["admin"]}], "clusters": self.facts["clusters"]}
+        raw = {"endpoints": [{"admin": self.facts["admin"]}], "clusters": self.facts["clusters"], "timeout": "60s"}
         return EnvoyProvider.from_options(validate(raw, EnvoyProvider.OPTIONS, "provider.envoy"), self.tracks)
 
     def put(self, router: TrafficRouter, want: Routes) -> None:
@@ -55,7 +56,7 @@ class Plane:
         self.proxy.stop()
 
 
-def until(true: Callable[[], bool], why: Callable[[], object] = lambda: "", seconds: float = 60) -> None:
+def until(true: Callable[[], bool], why: Callable[[], object] = lambda: "", seconds: float = 240) -> None:
     """Wait for something that happens on its own. Raises AssertionError with what was last seen."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -88,8 +88,8 @@ class Graphite:
         assert all(process.poll() is None for process in self._processes), "Graphite ended by itself"
         try:
             with (
-                urllib.request.urlopen(f"{self.url}/render?target=constantLine(1)&format=json", timeout=5),
-                socket.create_connection(("127.0.0.1", self.line), 5),
+                urllib.request.urlopen(f"{self.url}/render?target=constantLine(1)&format=json", timeout=30),
+                socket.create_connection(("127.0.0.1", self.line), 30),
             ):
                 return True
         except OSError:
@@ -101,7 +101,7 @@ class Graphite:
         lines = "".join(
             f"{name} {value} {now - len(values) + 1 + index}\n" for name, values in points.items() for index, value in enumerate(values) if value is not None
         )
-        with socket.create_connection(("127.0.0.1", self.line), 10) as sock:
+        with socket.create_connection(("127.0.0.1", self.line), 60) as sock:
             sock.sendall(lines.encode())
 
     def close(self) -> None:

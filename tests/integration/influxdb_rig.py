@@ -50,7 +50,7 @@ class Influxdb:
     def _ready(self) -> bool:
         assert self._process.poll() is None, "influxd ended by itself"
         try:
-            with urllib.request.urlopen(f"{self.url}/ping", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/ping", timeout=30) as answer:
                 return bool(answer.status == 204)
         except OSError:
             return False
@@ -58,7 +58,7 @@ class Influxdb:
     def _post(self, path: str, fields: dict[str, str], body: bytes = b"") -> int:
         request = urllib.request.Request(f"{self.url}{path}?{urllib.parse.urlencode(fields)}", data=body, method="POST")
         request.add_header("Authorization", "Basic " + base64.b64encode(b"ann:pa55").decode())
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             status: int = answer.status
             return status
 

@@ -57,7 +57,7 @@ class Postgres:
     def _answers(self) -> bool:
         assert self.process.poll() is None, "postgres ended by itself: " + (self.folder / "log").read_text()[-2000:]
         try:
-            psycopg.connect(**self.admin, connect_timeout=2).close()
+            psycopg.connect(**self.admin, connect_timeout=30).close()
         except psycopg.OperationalError:
             return False
         return True

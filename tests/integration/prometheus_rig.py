@@ -106,14 +106,14 @@ class Prometheus:
              "--storage.tsdb.retention.time=10y", *more],
             stdout=self._log, stderr=self._log,
         )  # fmt: skip
-        wait_until(self._ready, 30, lambda: (folder / "log").read_text()[-2000:])
+        wait_until(self._ready, 60, lambda: (folder / "log").read_text()[-2000:])
 
     def _ready(self) -> bool:
         assert self.process.poll() is None, "prometheus ended by itself"
         if self._asked:
             return self._asked(self.url)
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=30) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

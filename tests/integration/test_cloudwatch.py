@@ -11,6 +11,7 @@ import json
 import math
 import pathlib
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -36,8 +37,9 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.metric i
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Phase, Series, Window
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
 from ansible_collections.progressive.delivery.plugins.module_utils.metrics.cloudwatch import PAGES, CloudwatchProvider, prepared
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, free_port, reply
+from ansible_collections.progressive.delivery.tests.contract.scripted_server import Request, ScriptedServer, reply
 from ansible_collections.progressive.delivery.tests.contract.verdict_machine import never_passes
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 
 SECRET = "wJalrXUtnFEMI-hush"
 ACCESS = {"region": "eu-central-1", "access_key": "AKIDEXAMPLE", "secret_key": SECRET}
@@ -48,7 +50,7 @@ WINDOW = Window("canary", MINUTE - 600.0, float(MINUTE), LABELS)
 
 
 def made(url: str, **options: Any) -> CloudwatchProvider:
-    given = {**ACCESS, "endpoint_url": url, "delay": "0s", "timeout": "5s", **options}
+    given = {**ACCESS, "endpoint_url": url, "delay": "0s", "timeout": "60s", **options}
     provider = CloudwatchProvider.from_options(validate(given, CloudwatchProvider.OPTIONS, "cloudwatch"), {})
     provider._clock = lambda: MINUTE + 1.0
     return provider
@@ -380,7 +382,7 @@ def test_options_that_cannot_be_meant(options: dict[str, Any], message: str) -> 
     ({"region": None}, ConfigError, "which AWS region"), ({"access_key": None, "secret_key": None}, ConfigError, "no AWS credentials"),
     ({"endpoint_url": "http://169.254.169.254/"}, ConfigError, "never made"), ({"endpoint_url": "http://[fd00:ec2::254]/"}, ConfigError, "never made"),
     ({"profile": "nobody"}, ConfigError, "nobody"), ({"region": "not a region"}, ConfigError, "region"),
-    ({"endpoint_url": f"http://127.0.0.1:{free_port()}"}, Unavailable, "Could not connect"),
+    ({"endpoint_url": f"http://127.0.0.1:{closed_port()}"}, Unavailable, "Could not connect"),
 ])  # fmt: skip
 def test_who_and_where_have_to_be_known(liar: ScriptedServer, options: dict[str, Any], kind: type[DeliveryError], message: str) -> None:
     liar.reply = told(result())
@@ -390,9 +392,13 @@ def test_who_and_where_have_to_be_known(liar: ScriptedServer, options: dict[str,
 
 
 def test_a_server_that_says_nothing(liar: ScriptedServer) -> None:
-    liar.reply = lambda _request: time.sleep(1.5) or b""
-    with pytest.raises(Unavailable, match="timeout"):
-        made(liar.url, timeout="1s").probe()
+    over = threading.Event()
+    liar.reply = lambda _request: b"" if over.wait(600) else b""
+    try:
+        with pytest.raises(Unavailable, match="timeout"):
+            made(liar.url, timeout="1s").probe()
+    finally:
+        over.set()
 
 
 def test_a_builtin_is_not_there(liar: ScriptedServer) -> None:

@@ -86,14 +86,14 @@ def deploy(world: environment.World, track: str, version: str, facts: dict[str, 
 def test_a_bad_version_is_as_bad_as_it_says(world: environment.World) -> None:
     facts = world.start(rate=0)
     deploy(world, "stable", "2.4.2-errors", facts)
-    generator = subprocess.Popen([sys.executable, str(SCRIPT.parent / "load.py"), facts["url"] + "/", str(world.log), "--rate", "300"])
+    generator = subprocess.Popen([sys.executable, str(SCRIPT.parent / "load.py"), facts["url"] + "/", str(world.log), "--rate", "300", "--timeout", "60"])
     try:
         until(lambda: world.log.exists() and load.summarise(world.log).total >= 500)
     finally:
         generator.terminate()
-        generator.wait(10)
+        generator.wait(240)
     summary = load.summarise(world.log)
-    assert 0.04 < summary.failed / summary.total < 0.18
+    assert 0.03 < summary.failed / summary.total < 0.2
 
 
 def test_run_ends_everything_and_passes_the_result_on(tmp_path: pathlib.Path) -> None:
@@ -107,10 +107,12 @@ def test_run_ends_everything_and_passes_the_result_on(tmp_path: pathlib.Path) ->
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_run_ends_everything_when_it_is_told_to_end(tmp_path: pathlib.Path, number: int) -> None:
     directory = tmp_path / "world"
-    run = subprocess.Popen([sys.executable, str(SCRIPT), "run", str(directory), "--", "sleep", "60"], stderr=subprocess.DEVNULL)
-    until((directory / "load.jsonl").exists)
+    here = tmp_path / "here"
+    command = ["sh", "-c", f"touch {here}; exec sleep 900"]
+    run = subprocess.Popen([sys.executable, str(SCRIPT), "run", str(directory), "--", *command], stderr=subprocess.DEVNULL)
+    until(here.exists)
     run.send_signal(number)
-    assert run.wait(120) != 0
+    assert run.wait(600) != 0
     assert processes(directory) == []
 
 

@@ -66,7 +66,7 @@ class Visitors:
         while not self._over.wait(0.005):
             headers = {"Cookie": f"{self.cookie}=user-{self.random.getrandbits(64)}"} if self.cookie else {}
             try:
-                with urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=5) as reply:
+                with urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=120) as reply:
                     version = str(json.loads(reply.read())["version"])
             except (OSError, ValueError):
                 self.lost += 1
