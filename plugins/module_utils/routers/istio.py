@@ -268,9 +268,11 @@ class IstioRouter:
                     break
                 except ConfigError as error:
                     if self.clock.now() >= until:
-                        raise Unavailable(f"envoy {admin.name} has no {' and no '.join(sorted(names))} after {show_duration(HEARD)}",
-                                          where=f"DestinationRule {self.kube.namespace}/{self.rule}",
-                                          do="Look whether istiod runs; nothing leads to the subset yet.") from error
+                        raise Unavailable(
+                            f"envoy {admin.name} has no {' and no '.join(sorted(names))} after {show_duration(HEARD)}",
+                            where=f"DestinationRule {self.kube.namespace}/{self.rule}",
+                            do="Look whether istiod runs; nothing leads to the subset yet.",
+                        ) from error
                 self.clock.sleep(LOOK_EVERY)
 
     def _edited(self, manifest: Manifest, routes: Routes) -> dict[str, Any]:
