@@ -139,7 +139,7 @@ def test_query_and_path_conditions(plane: Plane, condition: Condition, hits: str
 
 
 def _server(port: int, path: str, method: str = "GET") -> str:
-    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+    with socket.create_connection(("127.0.0.1", port), 120) as connection:
         connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
         answer = b""
         while chunk := connection.recv(4096):
@@ -206,7 +206,7 @@ def test_a_session_keeps_its_server_of_each_version_and_nobody_stays_with_the_ca
 
 def _cookies(port: int) -> list[str]:
     """What one request without any is told to keep."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("GET", "/")
         return connection.getresponse().headers.get_all("set-cookie") or []
@@ -257,9 +257,11 @@ def test_an_envoy_that_is_gone_is_unavailable_and_another_epoch_when_back(plane:
 def test_servers_as_envoy_sees_them(plane: Plane) -> None:
     router = plane.router()
     plane.farm.servers["green1"].status = 500
-    until(lambda: router.observe(want(0)).members["green1"].state == "down")
-    states = {name: view.state for name, view in router.observe(want(0)).members.items()}
-    assert states == {"blue1": "up", "blue2": "up", "green1": "down", "green2": "up"}
+
+    def states() -> dict[str, str]:
+        return {name: view.state for name, view in router.observe(want(0)).members.items()}
+
+    until(lambda: states() == {"blue1": "up", "blue2": "up", "green1": "down", "green2": "up"}, states)
 
 
 def test_a_cluster_without_servers_counts_its_requests_as_failed(plane: Plane) -> None:
@@ -299,7 +301,7 @@ def test_a_server_that_hangs_up_counts_as_failed(farm: Farm, tmp_path: pathlib.P
         plane.stop()
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(5)
+        thread.join(60)
 
 
 def test_fifty_weight_changes_lose_nothing(plane: Plane) -> None:
@@ -315,23 +317,23 @@ def test_builtins_are_measured(plane: Plane) -> None:
     metrics, router = plane.metrics(), plane.router()
     plane.put(router, want(50))
     for name in TRACKS["canary"]:
-        plane.farm.servers[name].delay = 0.03
-    metrics.probe()
+        plane.farm.servers[name].delay = 0.3
     start = time.time()
-    with plane.farm.load(plane.port, 150):
-        # Latencies are merged when Envoy flushes its statistics, every second here.
-        time.sleep(2.5)
+    metrics.probe()
+    # One after the other: a moment in which this machine does nothing makes one of them slow, and no median.
+    seen = shares(plane, 40)
 
     def ask(track: str, builtin: str) -> tuple[float, int]:
         window = Window(track, start, time.time(), builtin=builtin, quantile=0.5)
         point = metrics.query("", window).samples[0].points[0]
         return point.value, point.n or 0
 
-    until(lambda: ask("canary", "latency")[0] >= 30, lambda: ask("canary", "latency"))
-    assert ask("stable", "latency")[0] < 30 <= ask("canary", "latency")[0] < 200
+    # Latencies are merged when Envoy flushes its statistics, every second here.
+    until(lambda: ask("canary", "latency")[0] >= 250, lambda: ask("canary", "latency"))
+    assert ask("stable", "latency")[0] < 250 <= ask("canary", "latency")[0] < 5000
     assert ask("canary", "error_rate")[0] == 0 and ask("canary", "success_rate")[0] == 1
     value, requests = ask("canary", "request_rate")
-    assert requests > 50 and value > 10
+    assert seen["canary"] == requests > 1 and 0 < value < 1 / 0.3
 
 
 def test_error_rates_are_shares_of_requests(plane: Plane) -> None:
@@ -371,7 +373,7 @@ def test_an_admin_interface_that_stands_open_is_named(plane: Plane) -> None:
 def test_a_drained_server_finishes_what_it_has_and_comes_back(pool: Plane) -> None:
     router = pool.router()
     members = router.read().members
-    pool.farm.servers["blue1"].delay = pool.farm.servers["blue2"].delay = 0.5
+    pool.farm.servers["blue1"].held = pool.farm.servers["blue2"].held = True
     slow: list[int] = []
     threads = [threading.Thread(target=lambda: slow.extend(hit.status for hit in pool.farm.get(pool.port))) for _number in range(4)]
     for thread in threads:
@@ -380,11 +382,11 @@ def test_a_drained_server_finishes_what_it_has_and_comes_back(pool: Plane) -> No
     until(lambda: router.observe(want(0)).members["blue1"].in_flight > 0)
     pool.put(router, out)
     assert router.observe(out).members["blue1"].state == "drain"
+    pool.farm.servers["blue1"].held = pool.farm.servers["blue2"].held = False
     for thread in threads:
-        thread.join(10)
+        thread.join()
     assert slow == [200] * 4
     until(lambda: router.observe(out).members["blue1"].in_flight == 0)
-    pool.farm.servers["blue1"].delay = pool.farm.servers["blue2"].delay = 0
     assert {hit.server for hit in pool.farm.get(pool.port, 20)} == {"blue2"}
     pool.put(router, want(0, members=members))
     assert {hit.server for hit in pool.farm.get(pool.port, 20)} == {"blue1", "blue2"}

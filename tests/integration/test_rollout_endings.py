@@ -16,7 +16,7 @@ def gated(site: Site, **options: object) -> Site:
 
 
 def test_canary_whose_metric_turns_bad_goes_back_to_stable(site: Site) -> None:
-    site.release.update(rollout_canary={"step_weights": [20, 50], "bake": "2s"}, rollout_analysis={
+    site.release.update(rollout_canary={"step_weights": [20, 50], "bake": "10m"}, rollout_analysis={
         **ANALYSIS, "provider": {"memory": {"values": {"errors": [0.001, 0.001, 0.2]}}}})
     done = site.run("rollout", "2")
     assert done.status == 2 and (done.outcome, done.code) == ("rolled_back", 10)
