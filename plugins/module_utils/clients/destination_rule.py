@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..core.affinity import Cookie, held_otherwise
@@ -52,17 +53,20 @@ def edit(manifest: Manifest, host: str, wanted: Mapping[str, Labels]) -> dict[st
     return {**manifest, "spec": {**manifest["spec"], "subsets": subsets}} if any(name not in present for name in wanted) else dict(manifest)
 
 
-def held(manifest: Manifest, host: str, subset: str, cookie: Cookie, *, speaks: bool, port: int = 0) -> dict[str, Any]:
+def held(
+    manifest: Manifest, host: str, subset: str, cookie: Cookie, *, speaks: bool, port: int = 0, attributes: Sequence[Manifest] = ()
+) -> dict[str, Any]:
     """The manifest with this cookie in the load balancing of the host or, where one is named, of its subset; nothing else changes.
 
     Istio makes one hash of what all destinations of a rule look at. Two that name the same cookie have another one than either alone, so that every
     session would change its Pod when a split begins, and again when it ends. Therefore one side ``speaks``, and the other looks at a header that nobody
-    sends: both use the hash of the cookie. Raises ConfigError for a rule of another host, and where something else holds sessions already.
+    sends: both use the hash of the cookie. ``attributes`` are the cookie's where the other side spoke so far.
+    Raises ConfigError for a rule of another host, and where something else holds sessions already.
     """
     _check_host(manifest, host)
-    spec, place = manifest["spec"], where(manifest)
+    spec, place, by = manifest["spec"], where(manifest), _By(cookie, speaks, tuple(attributes))
     if not subset:
-        wanted = {**spec, "trafficPolicy": _policy(spec.get("trafficPolicy") or {}, {}, cookie, port, place, speaks=speaks)}
+        wanted = {**spec, "trafficPolicy": _policy(spec.get("trafficPolicy") or {}, {}, by, port, place)}
     else:
         labels_of(manifest, subset)
         top = spec.get("trafficPolicy") or {}
@@ -70,25 +74,34 @@ def held(manifest: Manifest, host: str, subset: str, cookie: Cookie, *, speaks: 
             raise ConfigError("its portLevelSettings hold for every subset", where=place, do="Give them to the subsets, or to the host as a whole.")
         place = f"{place}, subset {subset}"
         wanted = {**spec, "subsets": [
-            {**each, "trafficPolicy": _policy(each.get("trafficPolicy") or {}, top, cookie, port, place, speaks=speaks)} if each.get("name") == subset else each
+            {**each, "trafficPolicy": _policy(each.get("trafficPolicy") or {}, top, by, port, place)} if each.get("name") == subset else each
             for each in spec["subsets"]
         ]}  # fmt: skip
     return {**manifest, "spec": wanted} if wanted != spec else dict(manifest)
 
 
-def binding(name: str, host: str, cookie: Cookie, *, speaks: bool) -> dict[str, Any]:
+def binding(name: str, host: str, cookie: Cookie, *, speaks: bool, attributes: Sequence[Manifest] = ()) -> dict[str, Any]:
     """A DestinationRule that does nothing else."""
-    return held({"metadata": {"name": name}, "spec": {"host": host}}, host, "", cookie, speaks=speaks)
+    return held({"metadata": {"name": name}, "spec": {"host": host}}, host, "", cookie, speaks=speaks, attributes=attributes)
 
 
 def speaking(manifest: Manifest, subset: str, cookie: Cookie) -> bool:
     """Whether the host, or its subset, names the cookie itself."""
+    return _cookie(manifest, subset).get("name") == cookie.name
+
+
+def attributes_of(manifest: Manifest, subset: str, cookie: Cookie) -> tuple[Manifest, ...]:
+    """What the cookie has beside name, path and ttl, such as SameSite, where the host, or its subset, names it itself."""
+    return tuple(_cookie(manifest, subset).get("attributes") or ()) if speaking(manifest, subset, cookie) else ()
+
+
+def _cookie(manifest: Manifest, subset: str) -> Manifest:
     policy = manifest["spec"].get("trafficPolicy") or {}
     if subset:
         own = next((each.get("trafficPolicy") or {} for each in manifest["spec"].get("subsets") or () if each.get("name") == subset), {})
         policy = own if own.get("loadBalancer") else policy
     hashed = (policy.get("loadBalancer") or {}).get("consistentHash") or {}
-    return bool((hashed.get("httpCookie") or {}).get("name") == cookie.name)
+    return dict(hashed.get("httpCookie") or {})
 
 
 def balancing(manifest: Manifest) -> str:
@@ -97,32 +110,42 @@ def balancing(manifest: Manifest) -> str:
     return str(found.get("simple") or "") or (json.dumps(found, sort_keys=True) if found else "")
 
 
-def _policy(policy: Manifest, above: Manifest, cookie: Cookie, port: int, place: str, *, speaks: bool) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _By:
+    """What sessions are held by, and whether this side says it to the user."""
+
+    cookie: Cookie
+    speaks: bool
+    attributes: tuple[Manifest, ...]
+
+
+def _policy(policy: Manifest, above: Manifest, by: _By, port: int, place: str) -> dict[str, Any]:
     """``above``: what it inherits where it does not say itself. A port inherits nothing."""
     now = policy.get("loadBalancer") or above.get("loadBalancer") or {}
-    result = {**policy, "loadBalancer": _balancer(now, cookie, place, speaks=speaks)}
+    result = {**policy, "loadBalancer": _balancer(now, by, place)}
     if policy.get("portLevelSettings"):
         result["portLevelSettings"] = [
-            {**each, "loadBalancer": _balancer(each.get("loadBalancer") or {}, cookie, f"{place}, port {_port(each)}", speaks=speaks)}
+            {**each, "loadBalancer": _balancer(each.get("loadBalancer") or {}, by, f"{place}, port {_port(each)}")}
             if port in (0, _port(each)) else each
             for each in policy["portLevelSettings"]
         ]  # fmt: skip
     return result
 
 
-def _balancer(now: Manifest, cookie: Cookie, place: str, *, speaks: bool) -> dict[str, Any]:
+def _balancer(now: Manifest, by: _By, place: str) -> dict[str, Any]:
     """One ``loadBalancer`` with the cookie: all but ``simple`` stays, and so does how the ring is made."""
-    hashed = now.get("consistentHash") or {}
+    hashed, cookie = now.get("consistentHash") or {}, by.cookie
     given = {name: value for name, value in hashed.items() if name in KEYS and value and (name, value) != ("httpHeaderName", SILENT)}
     mine = given.pop("httpCookie", {})
     if given or mine.get("name", cookie.name) != cookie.name:
         what = f"the cookie {mine['name']}" if mine else ", ".join(f"{name} {value}" for name, value in given.items())
         raise held_otherwise(what, cookie, place, "Take that out, or say the same in affinity.")
-    more = {name: value for name, value in mine.items() if name == "attributes"}
+    more = mine.get("attributes") or by.attributes
     # Without a path it would be for the folder of the page that was asked for, and without a ttl it is never set.
-    by = {"httpCookie": {"name": cookie.name, "path": cookie.path or "/", "ttl": f"{cookie.seconds}s", **more}} if speaks else {"httpHeaderName": SILENT}
+    said = {"name": cookie.name, "path": cookie.path or "/", "ttl": f"{cookie.seconds}s", **({"attributes": list(more)} if more else {})}
     return {**{name: value for name, value in now.items() if name != "simple"},
-            "consistentHash": {**{name: value for name, value in hashed.items() if name not in KEYS}, **by}}  # fmt: skip
+            "consistentHash": {**{name: value for name, value in hashed.items() if name not in KEYS},
+                               **({"httpCookie": said} if by.speaks else {"httpHeaderName": SILENT})}}  # fmt: skip
 
 
 def _port(setting: Manifest) -> int:

@@ -292,11 +292,16 @@ class IstioRouter:
             return []
         there = self._rules()
         lead = self._lead(there, want)
+        # They are the cookie's, and go where it goes: who falls silent has no place for them.
+        said = [destination_rule.attributes_of(there[slot], self.layout.slots[slot].subset, self._asked) for slot in SLOTS if there[slot]]
+        attributes = next(filter(None, said), ())
 
         def edited(manifest: Manifest, slots: Iterable[str]) -> Manifest:
             for slot in slots:
                 to = self.layout.slots[slot]
-                manifest = destination_rule.held(manifest, to.host, to.subset, self._asked, speaks=slot == lead, port=self.layout.port or 0)
+                manifest = destination_rule.held(
+                    manifest, to.host, to.subset, self._asked, speaks=slot == lead, port=self.layout.port or 0, attributes=attributes
+                )
             return manifest
 
         if self.rule:
@@ -306,7 +311,7 @@ class IstioRouter:
         for slot, manifest in there.items():
             host = self.layout.slots[slot].host
             name = manifest["metadata"]["name"] if manifest else virtual_service.service_of(host, self.kube.namespace)[0]
-            wanted = edited(manifest, [slot]) if manifest else destination_rule.binding(name, host, self.cookie, speaks=slot == lead)
+            wanted = edited(manifest, [slot]) if manifest else destination_rule.binding(name, host, self.cookie, speaks=slot == lead, attributes=attributes)
             made.append(_Holder(name, manifest, wanted, partial(edited, slots=[slot])))
         return made
 

@@ -260,6 +260,23 @@ def test_subsets_hold_sessions_each_for_itself(kube):
     assert router.observe(split(5)).applied
 
 
+@pytest.mark.parametrize("subsets", [False, True])
+def test_what_the_owner_added_to_the_cookie_goes_where_the_cookie_goes(kube, subsets):
+    router = by_subsets(kube, "blue", destination_rule={"canary": {"color": "green"}}, **AFFINITY) if subsets else made(kube, **AFFINITY)
+    router.write(split(5))
+    stable, canary = (("shop", "blue"), ("shop", "green")) if subsets else (("shop-stable", None), ("shop-canary", None))
+    lax = {**SPOKEN["httpCookie"], "attributes": [{"name": "SameSite", "value": "Lax"}]}
+
+    def add(body):
+        policy = body["spec"]["subsets"][0]["trafficPolicy"] if subsets else body["spec"]["trafficPolicy"]
+        policy["loadBalancer"]["consistentHash"]["httpCookie"] = lax
+
+    kube.edit(DESTINATIONRULES, "shop" if subsets else "shop-stable", add)
+    for share, speaks, silent in ((50, stable, canary), (100, canary, stable), (50, canary, stable), (0, stable, canary), (5, stable, canary)):
+        router.write(split(share))
+        assert (hashed(kube, *speaks), hashed(kube, *silent)) == ({"httpCookie": lax}, MUTE), share
+
+
 def test_held_sessions_are_looked_after_while_requests_are_split(kube):
     router = made(kube, **AFFINITY)
     router.write(split(5))
