@@ -25,6 +25,8 @@ AGAIN = 0.02
 LONGEST = 5.0
 """Seconds to wait for workers that hand over a result. They take milliseconds."""
 
+_LAUNCH = vars(multiprocessing.popen_fork.Popen)["_launch"].__code__
+
 
 class CtrlC:
     """Stands before the handler that was there: ansible-core's own, which tells the workers, or Python's."""
@@ -58,7 +60,7 @@ class CtrlC:
 def _forks(frame: Optional[FrameType]) -> bool:
     """Whether ``frame`` is within the start of a worker."""
     while frame is not None:
-        if frame.f_code is multiprocessing.popen_fork.Popen._launch.__code__:
+        if frame.f_code is _LAUNCH:
             return True
         frame = frame.f_back
     return False
@@ -67,7 +69,7 @@ def _forks(frame: Optional[FrameType]) -> bool:
 @contextlib.contextmanager
 def _nobody_tells(manager: Any) -> Iterator[None]:
     """No worker is in the middle of a result; ``manager`` is ansible-core's, with the queue of results, where its handler is a method of it."""
-    lock = getattr(getattr(manager, "_final_q", None), "_wlock", None)
+    lock: Any = getattr(getattr(manager, "_final_q", None), "_wlock", None)
     held = lock is not None and lock.acquire(timeout=LONGEST)
     try:
         yield
