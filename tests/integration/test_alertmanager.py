@@ -57,7 +57,7 @@ class Rulebook(Running):
         """Send what Alertmanager sends; the status of the answer."""
         body = json.dumps({"version": "4", "status": "firing", "receiver": "progressive-delivery", "groupLabels": {}, "alerts": alerts}).encode()
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-        with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}/alerts", body, headers), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}/alerts", body, headers), timeout=120) as answer:
             return int(answer.status)
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ class Controller:
             [str(beside / "ansible-runner"), "run", str(self.data), "--playbook", f"{template}.yml", "--ident", str(self.launched)],
             env={**kept, "PATH": os.pathsep.join([str(beside), os.environ.get("PATH", os.defpath)]), "ANSIBLE_HOME": str(self.data / "ansible"),
                  "HOME": str(self.data), "LC_ALL": "C.UTF-8", "AWX_ISOLATED_DATA_DIR": str(self.data)},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180, check=False)  # fmt: skip
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1200, check=False)  # fmt: skip
         stats: dict[str, Any] = {}
         for event in (self.data / "artifacts" / str(self.launched) / "job_events").glob("*.json"):
             told_event = json.loads(event.read_text(encoding="utf-8"))

@@ -58,7 +58,7 @@ def users(server: Postgres) -> Postgres:
 
 def params(server: Postgres, phase: str = "expand", **more: Any) -> dict[str, Any]:
     given = {"phase": phase, "migrations": [EXPAND, CONTRACT], "host": "127.0.0.1", "port": server.port, "database": "postgres", "user": "admin",
-             "password": PASSWORD, **more}
+             "password": PASSWORD, "statement_timeout": "2m", **more}
     return {**{name: option.default for name, option in database_migration.OPTIONS.items()}, **given}
 
 
@@ -66,6 +66,11 @@ def value(server: Postgres, sql: str) -> Any:
     with psycopg.connect(**server.admin) as link:
         row = link.execute(sql).fetchone()
         return row[0] if row else None
+
+
+def migrator_of(settings: dict[str, Any], **options: Any) -> Migrator:
+    """One whose statements may take what a busy machine takes."""
+    return Migrator(settings, **{"statement_timeout": 120.0, **options})
 
 
 class Writers:
@@ -122,7 +127,7 @@ def test_a_lock_that_is_held_is_let_go_of_and_tried_for_again(users: Postgres) -
     [migration] = read([{"name": "a", "phase": "expand", "statements": ["ALTER TABLE users ADD COLUMN a int"]}])
     holder = psycopg.connect(**users.admin)
     holder.execute("SELECT count(*) FROM users WHERE id = 1")  # a transaction that stays open
-    impatient = Migrator(users.admin, lock_timeout=0.05, retries=3, say=said.append)
+    impatient = migrator_of(users.admin, lock_timeout=0.05, retries=3, say=said.append)
     with pytest.raises(TimedOut, match="the lock did not come"):
         impatient.run([migration])
     assert value(users, "SELECT count(*) FROM users WHERE id = 1") == 1, "nobody queues behind what gave up"
@@ -133,7 +138,7 @@ def test_a_lock_that_is_held_is_let_go_of_and_tried_for_again(users: Postgres) -
         if "trying again" in line:
             holder.close()
 
-    patient = Migrator(users.admin, lock_timeout=0.05, retries=60, say=release)
+    patient = migrator_of(users.admin, lock_timeout=0.05, retries=60, say=release)
     assert patient.run([migration]) == ["a"]
     patient.close()
     assert any("trying again" in line for line in said)
@@ -146,7 +151,7 @@ def test_an_index_that_was_left_invalid_is_built_anew(users: Postgres) -> None:
         users.execute("CREATE UNIQUE INDEX CONCURRENTLY users_old ON users (old)")
     assert value(users, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_old'::regclass") is False
     [migration] = read([{"name": "i", "phase": "expand", "statements": ["CREATE INDEX CONCURRENTLY users_old ON users (old)"]}])
-    migrator = Migrator(users.admin, say=said.append)
+    migrator = migrator_of(users.admin, say=said.append)
     assert migrator.run([migration]) == ["i"]
     migrator.close()
     assert value(users, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_old'::regclass") is True
@@ -155,13 +160,13 @@ def test_an_index_that_was_left_invalid_is_built_anew(users: Postgres) -> None:
 
 def test_what_was_cut_goes_on_behind_its_last_statement(users: Postgres) -> None:
     broken = {"name": "cut", "phase": "expand", "statements": ["ALTER TABLE users ADD COLUMN b int", "SELECT missing FROM users"]}
-    migrator = Migrator(users.admin)
+    migrator = migrator_of(users.admin)
     with pytest.raises(ConfigError, match="missing"):
         migrator.run(read([broken]))
     migrator.close()
     assert value(users, f"SELECT cardinality(statements) FROM {TABLE} WHERE name = 'cut'") == 1
     users.execute("ALTER TABLE users ADD COLUMN missing int")
-    again = Migrator(users.admin)
+    again = migrator_of(users.admin)
     assert again.run(read([broken])) == ["cut"], "the first statement would fail if it ran twice"
     with pytest.raises(ConfigError, match="was changed after it was applied"):
         again.run(read([{**broken, "statements": ["SELECT 1"]}]))
@@ -186,7 +191,7 @@ import json, sys
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.postgres import Migrator
 from ansible_collections.progressive.delivery.plugins.module_utils.core.migration import read
 settings, migrations = json.loads(sys.argv[1])
-print(json.dumps(Migrator(settings, say=lambda line: print(line, file=sys.stderr)).run(read(migrations))))
+print(json.dumps(Migrator(settings, statement_timeout=120.0, say=lambda line: print(line, file=sys.stderr)).run(read(migrations))))
 """
 
 
@@ -223,7 +228,7 @@ def test_killed_while_an_index_is_built_which_the_server_goes_on_with(users: Pos
         if "another run migrates this database: waiting for pid" in line:
             holder.rollback()
 
-    again = Migrator(users.admin, say=let_it)
+    again = migrator_of(users.admin, say=let_it)
     assert again.run(read([INDEX])) == ["i"]
     again.close()
     holder.close()
@@ -237,7 +242,7 @@ def test_killed_with_its_session_while_an_index_is_built(users: Postgres) -> Non
     assert value(users, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_old'::regclass") is False
     holder.close()
     said: list[str] = []
-    again = Migrator(users.admin, say=said.append)
+    again = migrator_of(users.admin, say=said.append)
     assert again.run(read([INDEX])) == ["i"]
     again.close()
     assert "i: index users_old is invalid, left by a run that was cut: removed, and built anew" in said
@@ -258,13 +263,13 @@ def test_a_server_that_goes_away_is_told_and_the_next_run_goes_on(users: Postgre
             holder.execute("UPDATE users SET old = 'y' WHERE id = 1")  # which the index waits for
             threading.Thread(target=stop).start()
 
-    migrator = Migrator(users.admin, say=stop_while_it_builds)
+    migrator = migrator_of(users.admin, say=stop_while_it_builds)
     with pytest.raises(Unavailable, match="i, statement 2.*it goes on where it was"):
         migrator.run(read([steps]))
     assert stopped.wait(120)
     migrator.close()
     users.start()
-    again = Migrator(users.admin)
+    again = migrator_of(users.admin)
     assert again.run(read([steps])) == ["i"], "its first statement would fail if it ran twice"
     again.close()
 
@@ -282,7 +287,7 @@ def test_two_at_once_run_each_statement_once(users: Postgres) -> None:
 def test_who_holds_the_lock_is_named(users: Postgres) -> None:
     holder = psycopg.connect(**users.admin, application_name="shop")
     holder.execute("SELECT name AS of_the_report FROM users WHERE id = 1")
-    migrator = Migrator(users.admin, lock_timeout=1.0, retries=2)
+    migrator = migrator_of(users.admin, lock_timeout=1.0, retries=2)
     with pytest.raises(TimedOut) as refused:
         migrator.run(read([{"name": "a", "phase": "expand", "statements": ["ALTER TABLE users ADD COLUMN a int"]}]))
     migrator.close()
@@ -301,7 +306,7 @@ def test_asked_to_end_it_cancels_what_runs(users: Postgres) -> None:
             ended.append(seconds)
             raise Interrupted("this process was asked to end")
 
-    migrator = Migrator(users.admin, pause=pause)
+    migrator = migrator_of(users.admin, pause=pause)
     with pytest.raises(Interrupted):
         migrator.run(read([INDEX]))
     assert ended
@@ -312,13 +317,13 @@ def test_asked_to_end_it_cancels_what_runs(users: Postgres) -> None:
 
 def test_what_the_database_refuses(users: Postgres) -> None:
     account = users.account("guest", "CREATE ON SCHEMA public", "SELECT ON users")
-    guest = Migrator(account)
+    guest = migrator_of(account)
     with pytest.raises(ConfigError, match="p, statement 1: the database refuses: must be owner of table users"):
         guest.run(read([{"name": "p", "phase": "expand", "statements": ["ALTER TABLE users ADD COLUMN a int"]}]))
     guest.close()
     users.execute(f"DROP TABLE {TABLE}", "DROP OWNED BY guest", "DROP ROLE guest")
     wrong = {"name": "s", "phase": "expand", "statements": ["SELECT 1", "ALTER TABLE users ADDD COLUMN a int"]}
-    migrator = Migrator(users.admin)
+    migrator = migrator_of(users.admin)
     with pytest.raises(ConfigError, match='s, statement 2: the database refuses: syntax error at or near "ADDD"'):
         migrator.run(read([wrong]))
     assert migrator.run(read([{**wrong, "statements": ["SELECT 1", "ALTER TABLE users ADD COLUMN a int"]}])) == ["s"], "what never ran may be corrected"
@@ -340,12 +345,12 @@ def test_rows_by_key_each_once_and_on_from_where_it_was(users: Postgres) -> None
         if seen >= 60_000:
             raise Interrupted("this process was asked to end")
 
-    cut = Migrator(users.admin, pause=pause, statement_timeout=120.0)
+    cut = migrator_of(users.admin, pause=pause)
     with pytest.raises(Interrupted):
         cut.run(read([fill]))
     cut.close()
     assert seen == 60_000
-    again = Migrator(users.admin, statement_timeout=120.0)
+    again = migrator_of(users.admin)
     assert again.run(read([fill])) == ["fill"]
     again.close()
     assert value(users, "SELECT array_agg(DISTINCT old) FROM users") == ["x%s!"], "each row once, none left out"
@@ -356,7 +361,7 @@ def test_keys_that_are_no_numbers(users: Postgres, kind: str, made: str) -> None
     users.execute("DROP TABLE IF EXISTS things", f'CREATE TABLE things ("Key" {kind} PRIMARY KEY, seen int DEFAULT 0)',
                   f'INSERT INTO things ("Key") SELECT {made} FROM generate_series(1, 250) n')
     rows = {"sql": "UPDATE things SET seen = seen + 1 WHERE {range}", "table": "public.things", "key": '"Key"', "batch": 100}
-    migrator = Migrator(users.admin)
+    migrator = migrator_of(users.admin)
     assert migrator.run(read([{"name": "seen", "phase": "expand", "statements": [rows]}])) == ["seen"]
     migrator.close()
     assert value(users, "SELECT array_agg(DISTINCT seen) FROM things") == [1]

@@ -35,7 +35,7 @@ def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxdb]:
 
 
 def made(influxdb: Influxdb, **options: Any) -> InfluxdbProvider:
-    given = {"url": influxdb.url, "database": "shop", "username": "ann", "password": "pa55", "timeout": "30s", **options}
+    given = {"url": influxdb.url, "database": "shop", "username": "ann", "password": "pa55", "timeout": "2m", **options}
     return InfluxdbProvider.from_options(validate(given, InfluxdbProvider.OPTIONS, "influxdb"), {})
 
 

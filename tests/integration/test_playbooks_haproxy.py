@@ -9,14 +9,13 @@ import contextlib
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.progressive.delivery.examples.demo import load
-from ansible_collections.progressive.delivery.tests.integration.pool_rig import HaproxyShop, settled
+from ansible_collections.progressive.delivery.tests.integration.pool_rig import STRAYS, TASKS, HaproxyShop, settled
 
 FOUR = {"web": ("web1", "web2", "web3", "web4")}
 
@@ -64,7 +63,7 @@ def test_rolling_by_zones_changes_one_zone_after_the_other(tmp_path: Path) -> No
 def test_what_outlives_the_drain_is_cut_counted_and_fails_no_other_request(tmp_path: Path) -> None:
     with HaproxyShop(tmp_path, FOUR) as shop, contextlib.ExitStack() as held:
         rolling(shop)
-        shop.release.update(rollout_drain_timeout="1s")
+        shop.release.update(rollout_drain_timeout="5s")
         began = settled()
         uploads = [held.enter_context(socket.create_connection(("127.0.0.1", shop.planes[0].port))) for _host in range(3)]
         for upload in uploads:
@@ -76,9 +75,9 @@ def test_what_outlives_the_drain_is_cut_counted_and_fails_no_other_request(tmp_p
         # Round robin among the load's own requests: two uploads may be on one host, and one that is cut is tried on no other.
         assert sum(drain["cut"] for drain in drains) == sum(drain["in_flight"] for drain in drains) == 3
         assert all(not deploy["seen"][0][1] for deploy in shop.deploys), shop.deploys
-        assert " still in flight after 1 s, " in done.text, done.text
+        assert " still in flight after 5 s, " in done.text, done.text
         for upload in uploads:
-            upload.settimeout(5)
+            upload.settimeout(60)
             assert b" 200 " not in upload.recv(1000)
         assert shop.failures(began) == [] and shop.states() == dict.fromkeys(shop.hosts, "up")
 
@@ -128,7 +127,7 @@ def test_a_small_canary_group_takes_hosts_over_and_every_share_is_measured(tmp_p
         rise = asked[: asked.index(100) + 1]
         assert rise == sorted(rise) and {20, 50, 100} <= set(rise)
         for share, measured, requests in shop.shares():
-            assert requests >= 60 and abs(share - measured) <= 5, (share, measured, requests)
+            assert requests >= 60 and abs(share - measured) <= STRAYS, (share, measured, requests)
         assert shop.states() == dict.fromkeys(shop.hosts, "up")
         assert shop.weights() == {"web1": 100, "web2": 100, "web3": 100, "web4": 0}, "home again, as configured"
         assert shop.events("look"), "the metric was measured"
@@ -137,7 +136,7 @@ def test_a_small_canary_group_takes_hosts_over_and_every_share_is_measured(tmp_p
 @pytest.mark.parametrize(("rule", "cookie"), [(BY_CONDITION, "SRV"), ({"judge": "sequential"}, "")], ids=["condition, cookies", "sequential"])
 def test_a_bad_canary_is_taken_back_by_haproxys_own_counters(tmp_path: Path, rule: dict[str, Any], cookie: str) -> None:
     with HaproxyShop(tmp_path, SMALL, cookie=cookie) as shop:
-        canary(shop, [{"set_weight": 20}, {"bake": {"duration": "30s"}}], **rule)
+        canary(shop, [{"set_weight": 20}, {"bake": {"duration": "10m"}}], **rule)
         done = shop.run("canary", "failing")
         ended = settled()
         assert done.status == 2 and (done.outcome, done.code) == ("rolled_back", 10), done.text
@@ -145,8 +144,10 @@ def test_a_bad_canary_is_taken_back_by_haproxys_own_counters(tmp_path: Path, rul
         assert shop.weights() == {"web1": 100, "web2": 100, "web3": 100, "web4": 0}
         hurt = shop.failures()
         assert hurt and all(failure["v"] == "failing" for failure in hurt), "stable failed nobody"
-        assert float(str(hurt[-1]["t"])) < ended - 0.3 and len(hurt) < 60
-        time.sleep(1)
+        assert max(float(str(failure["t"])) for failure in hurt) < ended - 0.3
+        # A fifth of the users met it, of whom three in ten were hurt: however long that took, six in a hundred.
+        assert len(hurt) < 0.15 * shop.users().total
+        shop.until_users(ended, {"1"})
         assert shop.failures(ended) == []
         assert {shop.answer(shop.urls[0], Cookie=f"{cookie}=web4")["version"] for _request in range(4)} == {"1"}, "nor whoever has met the canary"
         assert shop.states()["web4"] == ("maint" if cookie else "up")
@@ -173,6 +174,14 @@ def test_blue_green_by_a_map_and_back(tmp_path: Path) -> None:
         assert shop.failures() == []
 
 
+UNTIL_LOOKED_AT = """
+- name: Wait until the test has looked
+  ansible.builtin.wait_for:
+    path: "{{ shop }}/looked"
+    timeout: 900
+"""
+
+
 def test_a_dead_haproxy_is_named_before_anything_changes_and_in_the_middle(tmp_path: Path) -> None:
     with HaproxyShop(tmp_path, FOUR, balancers=2) as shop:
         rolling(shop)
@@ -183,10 +192,12 @@ def test_a_dead_haproxy_is_named_before_anything_changes_and_in_the_middle(tmp_p
         assert not shop.deploys and shop.states() == dict.fromkeys(shop.hosts, "up") and not shop.stored("record")
 
         shop.planes[1].start()
+        (tmp_path / "deploy.yml").write_text(TASKS + UNTIL_LOOKED_AT)
         began = settled()
         running = shop.begin("rolling", "2")
         shop.until(lambda: shop.deploys, running, "the first deploy")
         shop.planes[1].kill()
+        (tmp_path / "looked").touch()
         done = running.end()
         settled()
         assert "Traceback" not in done.text

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from ansible_collections.progressive.delivery.examples.demo import app
-from ansible_collections.progressive.delivery.examples.demo.proxy import free_ports
 from ansible_collections.progressive.delivery.tests.integration.pool_rig import EnvoyShop, HaproxyShop, Shop, settled
 from ansible_collections.progressive.delivery.tests.integration.prometheus_rig import Prometheus
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 POOLS = {"blue": ("web1", "web2"), "green": ("web3", "web4")}
@@ -27,7 +27,7 @@ ERRORS = {"name": "error-rate", "builtin": "error_rate", "max_ratio": 2.0, "min_
 def has_a_past(prometheus: Prometheus, series: str) -> bool:
     """Whether the server has seen enough of ``series`` to say what was before a release that begins now."""
     asked = urllib.parse.urlencode({"query": f"count_over_time({series}[1m]) >= 6"})
-    with urllib.request.urlopen(f"{prometheus.url}/api/v1/query?{asked}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{prometheus.url}/api/v1/query?{asked}", timeout=120) as answer:
         return bool(json.loads(answer.read())["data"]["result"])
 
 
@@ -48,7 +48,7 @@ def test_a_version_that_turns_bad_after_its_promotion_is_taken_back(tmp_path: Pa
         try:
             names = {track: f'envoy_cluster_name="{cluster}"' for track, cluster in shop.facts["clusters"].items()}
             wait_until(lambda: has_a_past(prometheus, f"envoy_cluster_upstream_rq_xx{{{names['stable']}}}"), 60)
-            provider = {"prometheus": {"url": prometheus.url, "scrape_interval": "1s", "convention": "envoy", "selectors": names}}
+            provider = {"prometheus": {"url": prometheus.url, "scrape_interval": "1s", "timeout": "60s", "convention": "envoy", "selectors": names}}
             shop.release["rollout_workload"]["pool"].update(stable="blue", canary="green")
             shop.release.update(
                 rollout_router=shop.router, rollout_steps=[{"set_weight": 50}, {"bake": {"duration": "3s"}}, {"set_weight": 100}],
@@ -63,14 +63,14 @@ def test_a_version_that_turns_bad_after_its_promotion_is_taken_back(tmp_path: Pa
             assert shop.answer(shop.urls[0])["version"] == "2"
 
             turns(shop, POOLS["green"], error_percent=30)
-            shop.release["rollout_watch"] = {"duration": "60s"}
+            shop.release["rollout_watch"] = {"duration": "10m"}
             bad = shop.run("watch")
             ended = settled()
             assert bad.status == 2 and (bad.outcome, bad.code) == ("rolled_back", 10), bad.text
             assert "2 is not well: error-rate" in bad.text and "before the release" in bad.text
             assert shop.stored("record")["stable"]["version"] == "1" and shop.stored("record")["release"]["purpose"] == "rollback"
             assert shop.answer(shop.urls[0])["version"] == "1"
-            settled()
+            shop.until_users(ended, {"1"})
             assert shop.failures(ended) == []
         finally:
             prometheus.close()
@@ -84,11 +84,11 @@ def test_one_that_is_only_slow_is_taken_back_and_lost_metrics_take_nothing_back(
         try:
             names = {track: f'envoy_cluster_name="{cluster}"' for track, cluster in shop.facts["clusters"].items()}
             wait_until(lambda: has_a_past(prometheus, f"envoy_cluster_upstream_rq_xx{{{names['stable']}}}"), 60)
-            provider = {"prometheus": {"url": prometheus.url, "scrape_interval": "1s", "convention": "envoy", "selectors": names}}
+            provider = {"prometheus": {"url": prometheus.url, "scrape_interval": "1s", "timeout": "60s", "convention": "envoy", "selectors": names}}
             shop.release["rollout_workload"]["pool"].update(stable="blue", canary="green")
             shop.release.update(
-                rollout_router=shop.router, rollout_steps=[{"set_weight": 100}], rollout_watch={"duration": "60s"},
-                rollout_analysis={"provider": provider, "interval": "1s", "error_hold": "3s", "preset": "guide"})  # fmt: skip
+                rollout_router=shop.router, rollout_steps=[{"set_weight": 100}], rollout_watch={"duration": "10m"},
+                rollout_analysis={"provider": provider, "interval": "1s", "preset": "guide"})  # fmt: skip
             assert shop.run("canary", "2", "-e", json.dumps({"rollout_analysis": "none"})).outcome == "promoted"
             turns(shop, POOLS["green"], delay_ms=400)
             slow = shop.run("watch")
@@ -97,6 +97,7 @@ def test_one_that_is_only_slow_is_taken_back_and_lost_metrics_take_nothing_back(
             assert shop.run("canary", "3", "-e", json.dumps({"rollout_analysis": "none"})).outcome == "promoted"
         finally:
             prometheus.close()
+        shop.release["rollout_analysis"]["error_hold"] = "3s"
         away = shop.run("watch")
         assert (away.status, away.outcome, away.code) == (2, "held", 17), away.text
         assert "3 stays, nobody can tell how it is" in away.text and shop.answer(shop.urls[0])["version"] == "3"
@@ -106,7 +107,7 @@ def test_one_that_is_only_slow_is_taken_back_and_lost_metrics_take_nothing_back(
 def test_haproxys_counters_judge_while_prometheus_is_away(tmp_path: Path) -> None:
     """The well version is left alone, and stays when nobody can tell all of it; a bad one is taken back by what can be told."""
     with HaproxyShop(tmp_path, POOLS) as shop:
-        [nobody] = free_ports(1)
+        nobody = closed_port()
         counted = {"name": "error-rate", "builtin": "error_rate", "failure_condition": "result > 0.05", "min_requests": 20}
         away = {"name": "orders", "query": "sum(rate(orders_total[1m]))", "failure_condition": "result < 1",
                 "provider": {"prometheus": {"url": f"http://127.0.0.1:{nobody}"}}}  # fmt: skip

@@ -60,7 +60,7 @@ def up(url: str, context: ssl.SSLContext | None = None) -> bool:
     credentials = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     request = urllib.request.Request(f"{url}/-/ready", headers={"Authorization": f"Basic {credentials}"})
     try:
-        with urllib.request.urlopen(request, timeout=2, context=context) as answer:
+        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -98,7 +98,7 @@ class Proxy:
                 if self.headers.get("X-Scope-OrgID") != "shop":
                     return self._answer(401, b"no org id", "text/plain")
                 try:
-                    with urllib.request.urlopen(behind + self.path, timeout=10) as answer:
+                    with urllib.request.urlopen(behind + self.path, timeout=120) as answer:
                         return self._answer(answer.status, answer.read(), answer.headers["content-type"])
                 except urllib.error.HTTPError as error:
                     return self._answer(error.code, error.read(), error.headers["content-type"])
@@ -134,7 +134,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 
 
 def provider(url: str, **options: Any) -> PrometheusProvider:
-    given = validate({"url": url, "timeout": "10s", **options}, PrometheusProvider.OPTIONS, "prometheus")
+    given = validate({"url": url, "timeout": "2m", **options}, PrometheusProvider.OPTIONS, "prometheus")
     return PrometheusProvider.from_options(given, {})
 
 

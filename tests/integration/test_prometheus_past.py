@@ -27,7 +27,7 @@ RELEASE = 15 * (int(time.time() - 6 * 3600) // SCRAPE)
 HOUR = 3600
 GAP = (600, 780)
 """Seconds into the release in which nobody scraped."""
-OPTIONS: dict[str, Any] = {"scrape_interval": f"{SCRAPE}s", "selectors": {"stable": 'track="stable"', "canary": 'track="canary"'}}
+OPTIONS: dict[str, Any] = {"timeout": "2m", "scrape_interval": f"{SCRAPE}s", "selectors": {"stable": 'track="stable"', "canary": 'track="canary"'}}
 
 
 def history() -> str:

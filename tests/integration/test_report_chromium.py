@@ -51,7 +51,7 @@ def served(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
 def browse(chromium: str, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     fixed = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}"]
     command = [chromium, *fixed, "--enable-logging=stderr", "--v=0", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False, timeout=900)
 
 
 @pytest.mark.parametrize("name", scenarios.SCENARIOS)
