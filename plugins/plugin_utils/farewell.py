@@ -26,7 +26,7 @@ from ansible import constants as C
 PREFIX = "progressive-delivery-"
 PROGRESS = "progressive.delivery.progress"
 """A callback that shows how a release ended, and at the end says of one that is still open what to type."""
-LONGEST = 10.0
+LONGEST = 25.0
 """Seconds to wait for a worker that gives stable its traffic back."""
 
 
