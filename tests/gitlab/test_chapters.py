@@ -51,13 +51,13 @@ def test_an_ab_test_goes_on_from_job_to_job_until_one_variant_wins(tmp_path: Pat
         scraped: Any = SimpleNamespace(tracks={"metrics": None}, port=visitors.server.server_port)
         prometheus = Prometheus(tmp_path / "prometheus", scraped)
         try:
-            counters = {"envoy": {"endpoints": [{"admin": shop.facts["admin"]}], "clusters": shop.facts["clusters"]}}
+            counters = {"envoy": {"endpoints": [{"admin": shop.facts["admin"]}], "clusters": shop.facts["clusters"], "timeout": "60s"}}
             guardrail = {"name": "error-rate", "builtin": "error_rate", "failure_condition": "result > 0.05", "min_requests": 1}
             given = release("gitlab/ab-test/ab-test.yml", shop, rollout_analysis={"interval": "1s", "provider": counters, "metrics": [guardrail]})
             given["rollout_workload"]["pool"].update(stable="blue", canary="green")
             test = given["rollout_ab_test"]
-            test["conversion"].update(provider={"prometheus": {"url": prometheus.url, "scrape_interval": "1s"}}, interval="1s")
-            test.update(mde=0.15, alpha=0.001, run_duration="5s")
+            test["conversion"].update(provider={"prometheus": {"url": prometheus.url, "scrape_interval": "1s", "timeout": "60s"}}, interval="1s")
+            test.update(mde=0.15, alpha=0.000001, run_duration="5s")
             project = Project(tmp_path / "project", shop, "ab-test", given)
             project.commit()
             first = project.run()
@@ -109,7 +109,7 @@ def columns(server: Postgres) -> set[str]:
 
 def test_the_database_grows_first_and_shrinks_when_nobody_goes_back(tmp_path: Path, database: Postgres) -> None:
     with HaproxyShop(tmp_path / "shop", {"shop": ("web1", "web2", "web3")}) as shop:
-        verify = {"checks": {"http": {"url": "http://${address}/health"}}, "targets": {"shop": shop.urls[0].removeprefix("http://")}}
+        verify = {"checks": {"http": {"url": "http://${address}/health"}, "timeout": "30s"}, "targets": {"shop": shop.urls[0].removeprefix("http://")}}
         steps = {"preset": "conservative", "ramp": [50, 100], "monitor": "1s"}
         given = release("gitlab/zero-downtime/zero-downtime.yml", shop, rollout_rolling=steps, rollout_verify=verify)
         project = Project(tmp_path / "project", shop, "zero-downtime", given)
@@ -163,16 +163,19 @@ def prometheus(tmp_path: Path, exporter: Exporter) -> Iterator[Prometheus]:
 def knows(prometheus: Prometheus) -> bool:
     """Whether it has seen enough to say what was before a release that begins now."""
     asked = urllib.parse.urlencode({"query": f"min(count_over_time(http_requests_total{{{SERIES}}}[1m])) >= 6"})
-    with urllib.request.urlopen(f"{prometheus.url}/api/v1/query?{asked}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{prometheus.url}/api/v1/query?{asked}", timeout=120) as answer:
         return bool(json.loads(answer.read())["data"]["result"])
 
 
 def rollback(folder: Path, shop: HaproxyShop, slack: ScriptedServer, prometheus: Prometheus | None = None) -> Project:
     """The pipeline of rollback, at this shop."""
-    verify = {"checks": {"http": {"url": "http://${address}/shop/test"}, "interval": "1s"}, "targets": {"shop": shop.urls[0].removeprefix("http://")}}
+    verify = {
+        "checks": {"http": {"url": "http://${address}/shop/test"}, "interval": "1s", "timeout": "30s"},
+        "targets": {"shop": shop.urls[0].removeprefix("http://")},
+    }
     given = release("gitlab/rollback/rollback.yml", shop, rollout_rolling={"batches": [1, "100%"]}, rollout_watch={"duration": "8s"}, rollout_verify=verify)
     if prometheus:
-        provider = {"url": prometheus.url, "scrape_interval": "1s", "selectors": {"stable": SERIES, "canary": SERIES}}
+        provider = {"url": prometheus.url, "scrape_interval": "1s", "timeout": "60s", "selectors": {"stable": SERIES, "canary": SERIES}}
         given["rollout_analysis"].update(provider={"prometheus": provider}, interval="1s")
     else:
         given["rollout_analysis"] = "none"
