@@ -66,7 +66,7 @@ def test_a_namespace_on_its_way_out(namespace: Namespace) -> None:
 
 
 def test_a_release_that_was_cut_off_goes_on_or_back_from_where_it_was(namespace: Namespace) -> None:
-    shop = Shop(namespace, replicas=2, rollout_blue_green={"post_promotion_bake": "2m"})
+    shop = Shop(namespace, replicas=2, rollout_blue_green={"post_promotion_bake": "10m"}, rollout_lease={"ttl": "30s"})
     site = Site(namespace, shop.file)
 
     def baking() -> bool:
