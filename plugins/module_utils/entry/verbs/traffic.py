@@ -259,7 +259,11 @@ def _receivers_up(router: TrafficRouter, now: Routes, want: Routes, limits: Limi
 
 
 def _settled(router: TrafficRouter, want: Routes, limits: Limits, context: Context, *, measure: bool, current: Optional[Run] = None) -> Settlement:
-    """Wait until the plane confirms ``want`` and, with ``measure``, until the measured share agrees."""
+    """Wait until the plane confirms ``want`` and, with ``measure``, until the measured share agrees.
+
+    Some planes count a request when it is answered: what was under way when the share changed is counted where it went before. So a share that is not
+    the wanted one is measured anew, until it is or the time is over; then the last one that was measured is what there is to say.
+    """
     deadline = context.clock.now() + limits.propagation
     first = router.observe(want)
     while not first.applied and context.clock.now() < deadline:
@@ -270,7 +274,7 @@ def _settled(router: TrafficRouter, want: Routes, limits: Limits, context: Conte
         return Settlement(False, f"not confirmed after {show_duration(limits.propagation)}: {first.why}", by=first.by)
     if not measure:
         return Settlement(True, first.why)
-    best = Settlement(True, "no requests seen", None, 0)
+    wrong: Optional[Settlement] = None
     begin = context.clock.now()
     while True:
         _tick(current)
@@ -279,11 +283,13 @@ def _settled(router: TrafficRouter, want: Routes, limits: Limits, context: Conte
         best = settle(want, first, after, limits.tolerance, limits.min_requests)
         if best.settled and best.requests >= limits.min_requests:
             return best
+        if not best.settled:
+            wrong, first = best if best.requests else wrong, after
         now = context.clock.now()
-        if now >= deadline or (best.settled and now - begin >= _patience(best.requests, now - begin, limits)):
+        if now >= deadline:
+            return best if wrong is None or not best.settled else wrong
+        if wrong is None and best.settled and now - begin >= _patience(best.requests, now - begin, limits):
             return best
-        if after.epoch != first.epoch or not after.applied:
-            first = after
 
 
 def _patience(requests: int, elapsed: float, limits: Limits) -> float:

@@ -200,3 +200,29 @@ def test_a_drain_that_was_killed_is_waited_for_again(check_mode: bool) -> None:
     assert not result["changed"]
     assert clock.now() - begun == (0 if check_mode else pytest.approx(30, abs=1))
     assert result.get("in_flight") == (None if check_mode else 4)
+
+
+class Counting(MemoryRouter):
+    """A plane that counts requests when they are answered: so many a second of each track, and, in the first ten seconds, ``late`` of canary."""
+
+    def __init__(self, clock: FakeClock, late: int, rates: dict[str, int]) -> None:
+        super().__init__(TRACKS)
+        self.clock, self.late, self.rates, self.begun = clock, late, rates, clock.now()
+
+    def observe(self, want: Routes) -> Observation:
+        seconds = self.clock.now() - self.begun
+        counts = {track: round(rate * seconds) for track, rate in self.rates.items()}
+        return Observation(True, requests={**counts, "canary": counts["canary"] + round(self.late * min(1.0, seconds / 10))})
+
+
+@pytest.mark.parametrize("late, rates, settled, said", [
+    (100, {"stable": 20, "canary": 0}, True, "measured stable 100 %, canary 0 % of 200 requests"),
+    (100, {"stable": 4, "canary": 0}, False, "stable has 50 % of 200 requests instead of 100 %"),  # too few came afterwards to say that it was only that
+    (0, {"stable": 60, "canary": 40}, False, "requests instead of "),
+    (0, {"stable": 2, "canary": 0}, True, "read back; only "),
+])  # fmt: skip
+def test_what_was_under_way_when_the_share_changed_is_not_held_against_it(late: int, rates: dict[str, int], settled: bool, said: str) -> None:
+    clock = FakeClock()
+    want = Routes({"stable": Fraction(100), "canary": Fraction(0)})
+    done = traffic._settled(Counting(clock, late, rates), want, traffic.Limits(propagation=60), Context(clock), measure=True)
+    assert done.settled is settled and said in done.why, done
