@@ -123,7 +123,8 @@ class Ports:
     """What a bake needs of the world.
 
     ``measure`` answers a metric for a window or raises; ``lag`` is how many seconds the newest sample of a metric may be behind.
-    ``on_tick`` renews the lease and looks for requests; it returns a reason to end early. ``health`` returns what is unhealthy.
+    ``on_tick`` renews the lease and looks for requests; it returns a reason to end early. ``health`` returns what is unhealthy,
+    ``doubtful`` whether its last look missed somebody, which only the next one can tell from a hiccup.
     ``judges`` are the statistical ones, by the name of their metric; they answer RUNNING as long as the evidence is still coming.
     """
 
@@ -134,6 +135,7 @@ class Ports:
     health: Callable[[], Optional[str]] = lambda: None
     lag: Callable[[Metric], float] = lambda metric: 0.0
     judges: Mapping[str, Judge] = field(default_factory=dict)
+    doubtful: Callable[[], bool] = lambda: False
 
 
 def bake(
@@ -236,7 +238,8 @@ class _Bake:
         now = self.clock.now()
         if self.end is None:
             return not any(self.is_open(watch) for watch in self.watches)
-        return now >= self.end and not any(self.keeps_open(watch) for watch in self.watches)
+        again = self.ports.doubtful() and now < self.end + 2 * self.interval
+        return now >= self.end and not again and not any(self.keeps_open(watch) for watch in self.watches)
 
     def keeps_open(self, watch: _Watch) -> bool:
         """Whether the bake goes on past its end for this metric: an error that may pass, or data that may still come."""

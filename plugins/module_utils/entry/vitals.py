@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..core.errors import Unavailable
@@ -17,8 +18,16 @@ from .run import Run
 from .verbs.health import allowed, parsed, prober, replicas_of, targets_of
 
 
-def vitals(current: Run, candidate: str) -> Callable[[], Optional[str]]:
-    """A question that says why the candidate is not well, or None."""
+@dataclass(frozen=True)
+class Vitals:
+    """``unhealthy`` says why the version is not well, or None; ``doubtful`` whether its last look missed more than may be away, for the first time."""
+
+    unhealthy: Callable[[], Optional[str]]
+    doubtful: Callable[[], bool]
+
+
+def vitals(current: Run, candidate: str) -> Vitals:
+    """What is asked of the candidate of a release."""
     called = current.record.plan.called.get(candidate, candidate)
     hosts = still_there(current.tracks.get(candidate, ()), current.record)
     return vitals_of(current.spec, candidate, called, by_hosts=current.by_hosts, hosts=hosts)
@@ -29,13 +38,14 @@ def still_there(hosts: tuple[str, ...], record: Record) -> tuple[str, ...]:
     return tuple(host for host in hosts if host not in record.lost)
 
 
-def vitals_of(spec: Mapping[str, Any], track: str, called: str, *, by_hosts: bool, hosts: tuple[str, ...]) -> Callable[[], Optional[str]]:
+def vitals_of(spec: Mapping[str, Any], track: str, called: str, *, by_hosts: bool, hosts: tuple[str, ...]) -> Vitals:
     """The same of any track. ``called``: the object's name, for messages; ``hosts``: where the workload is one of hosts."""
     if by_hosts:
-        return Answers(spec, lambda: targets_of(spec, hosts)).unhealthy
+        pool = Answers(spec, lambda: targets_of(spec, hosts))
+        return Vitals(pool.unhealthy, lambda: pool.doubtful)
     readiness = Readiness(build.workload(spec), track, called, spec)
     answers = Answers(spec, lambda: replicas_of(spec, track))
-    return lambda: readiness.unhealthy() or answers.unhealthy()
+    return Vitals(lambda: readiness.unhealthy() or answers.unhealthy(), lambda: readiness.doubtful or answers.doubtful)
 
 
 class Answers:
@@ -46,6 +56,7 @@ class Answers:
         self._health = parsed(spec["health"], "rollout_health") if spec.get("health") else None
         self._prober = prober(self._health, spec) if self._health else None
         self._missed: dict[str, int] = {}
+        self.doubtful = False
 
     def unhealthy(self) -> Optional[str]:
         if self._prober is None or self._health is None:
@@ -57,6 +68,7 @@ class Answers:
         answers = self._prober(targets) if targets else {}
         self._missed = {name: self._missed.get(name, 0) + 1 for name, attempt in answers.items() if not attempt.ok}
         ill = sorted(name for name, times in self._missed.items() if times > 1)
+        self.doubtful = len(self._missed) > allowed(self._health, len(targets))
         if len(ill) <= allowed(self._health, len(targets)):
             return None
         return f"{', '.join(ill)} unhealthy: {answers[ill[0]].detail}"
@@ -74,6 +86,10 @@ class Readiness:
         self._health = parsed(spec["health"], "rollout_health") if spec.get("health") else None
         self._most: Optional[int] = None
         self._missed = 0
+
+    @property
+    def doubtful(self) -> bool:
+        return self._missed > 0
 
     def unhealthy(self) -> Optional[str]:
         try:

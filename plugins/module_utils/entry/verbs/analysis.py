@@ -128,8 +128,9 @@ class Watching:
         versions = {candidate: current.record.release.version, baseline: current.record.plan.previous}
         labels = {track: labels_of(current.spec, track, versions[track]) for track in versions if track}
         tick = on_tick or current.tick
+        asked = vitals(current, candidate)
         ports = Ports(self._measuring.measure, self._context.clock, on_tick=lambda: tick() or self.guard.check(), on_look=self._look,
-                      lag=self._measuring.lag, judges=self._judges(), health=vitals(current, candidate))
+                      lag=self._measuring.lag, judges=self._judges(), health=asked.unhealthy, doubtful=asked.doubtful)
         scope = Scope(candidate, baseline, labels=labels, release_started=from_iso(current.record.release.started),
                       shown=CANARY if baseline else "new version", before=labels_of(current.spec, baseline or candidate, current.record.plan.previous))
         looks = (current.spec.get("health") or {}).get("interval") if not self.analysis else None

@@ -149,14 +149,16 @@ class Watched:
                 measuring.of(metric)
         lines = Lines(context, Outages("nothing is taken back"), spec["name"], "watch")
         called = self._record.plan.called.get(self.slot, self.slot)
-        asked = still_there(hosts.get(self.slot) or hosts.get(STABLE, ()), self._record)
+        there = still_there(hosts.get(self.slot) or hosts.get(STABLE, ()), self._record)
+        asked = vitals_of(spec, self.slot, called, by_hosts=self._by_hosts, hosts=there)
         ports = Ports(
             measuring.measure,
             context.clock,
             on_tick=self._overtaken,
             lag=measuring.lag,
             on_look=lambda look: lines.look(look, self._unit(look)),
-            health=vitals_of(spec, self.slot, called, by_hosts=self._by_hosts, hosts=asked),
+            health=asked.unhealthy,
+            doubtful=asked.doubtful,
         )
         former = self._former()
         until = from_iso(self._record.release.started)

@@ -52,6 +52,7 @@ class Rig:
     tick: Callable[[float], str | None] = lambda t: None
     health: Callable[[float], str | None] = lambda t: None
     judges: dict[str, Any] = field(default_factory=dict)
+    doubtful: Callable[[], bool] = lambda: False
 
     def measure(self, metric: Metric, window: Window) -> Series:
         self.asked.append((self.clock.t, window))
@@ -67,7 +68,8 @@ class Rig:
 
     def run(self, *metrics: Metric, duration: float | None = 60.0, **options: Any) -> BakeResult:
         ports = Ports(
-            self.measure, self.clock, self.on_tick, self.looks.append, lambda: self.health(self.clock.t), lambda metric: self.lag, self.judges
+            self.measure, self.clock, self.on_tick, self.looks.append, lambda: self.health(self.clock.t), lambda metric: self.lag, self.judges,
+            self.doubtful,
         )
         return bake(metrics, ports, duration=duration, **options)
 
@@ -138,6 +140,24 @@ def test_a_lost_lease_is_not_swallowed() -> None:
 def test_health_fails_it() -> None:
     result = Rig(health=lambda t: "web5 is down" if t >= 20 else None).run(metric(), duration=600.0)
     assert (result.phase, result.reason, result.seconds) == (BAD, "web5 is down", 20.0)
+
+
+@pytest.mark.parametrize("back, phase, seconds", [(65.0, GOOD, 70.0), (600.0, BAD, 70.0)])
+def test_a_bake_does_not_end_with_a_missed_answer(back: float, phase: Phase, seconds: float) -> None:
+    """web5 is missed at the last look: the next one says whether that was a hiccup."""
+    missed = 0
+
+    def health(now: float) -> str | None:
+        nonlocal missed
+        missed = missed + 1 if 55 <= now < back else 0
+        return "web5 is down" if missed > 1 else None
+
+    result = Rig(health=health, doubtful=lambda: missed > 0).run(metric(), duration=60.0)
+    assert (result.phase, result.seconds) == (phase, seconds)
+
+
+def test_who_comes_and_goes_does_not_keep_a_bake_open_for_ever() -> None:
+    assert Rig(doubtful=lambda: True).run(metric(), duration=60.0).seconds == 80.0
 
 
 def test_no_data_waits_then_acts() -> None:

@@ -90,6 +90,21 @@ def test_as_many_may_be_away_as_the_health_check_allows() -> None:
     assert [bool(readiness.unhealthy()) for _look in range(5)] == [False, False, False, False, True]
 
 
+@pytest.mark.parametrize("most, doubts", [("0", [False, True, False, True, True]), ("1", [False, False, False, True, True])])
+def test_who_misses_one_answer_is_a_doubt_and_who_misses_two_is_ill(monkeypatch: pytest.MonkeyPatch, most: str, doubts: list[bool]) -> None:
+    missing = iter([(), ("s1",), (), ("s1", "s2"), ("s1", "s2")])
+
+    def probe(targets: Sequence[Target]) -> dict[str, Attempt]:
+        gone = next(missing)
+        return {target.name: Attempt(target.name not in gone, "refused", 0.0) for target in targets}
+
+    monkeypatch.setattr(vitals, "prober", lambda health, spec: probe)
+    spec = {"health": {"tcp": {"port": 80}, "max_failed": most}}
+    asked = vitals.vitals_of(spec, "stable", "shop", by_hosts=True, hosts=("s1", "s2", "s3"))
+    seen = [(asked.unhealthy() is not None, asked.doubtful()) for _look in doubts]
+    assert seen == list(zip([False, False, False, False, True], doubts))
+
+
 @pytest.mark.parametrize("most", ["1", "2", "100%"])
 @pytest.mark.parametrize("looks", [[(2, 2), (0, 2), (0, 2)], [(0, 2), (0, 2)], [(0, 1), (0, 1)]])
 def test_all_may_never_be_away(looks: list[Any], most: str) -> None:
