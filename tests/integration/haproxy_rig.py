@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 
-from ansible_collections.progressive.delivery.tests.ports import free_port as free_port
+from ansible_collections.progressive.delivery.tests.ports import free_port
 
 BINARY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin") or "haproxy"
 ANSWERS = 120.0
