@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
-from ansible_collections.progressive.delivery.tests.ports import free_port as free_port
-
 
 @dataclass(frozen=True)
 class Request:

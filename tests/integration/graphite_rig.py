@@ -13,7 +13,7 @@ import subprocess
 import time
 import urllib.request
 
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
+from ansible_collections.progressive.delivery.tests.ports import free_port
 from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 PYTHON = "/usr/bin/python3"

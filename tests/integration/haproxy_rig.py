@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 
-from ansible_collections.progressive.delivery.tests.ports import free_port as free_port
+from ansible_collections.progressive.delivery.tests.ports import free_port
 
 BINARY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin") or "haproxy"
 ANSWERS = 120.0
@@ -27,11 +27,13 @@ MOST_AT_ONCE = 50
 
 @dataclasses.dataclass
 class Server:
-    """One HTTP server. ``status`` is what it answers, /health included; ``delay`` in seconds; while it is ``held`` it answers nobody."""
+    """One HTTP server. ``status`` is what it answers, /health included, unless it ``seems_well``; ``delay`` in seconds; while it is ``held`` it answers
+    nobody."""
 
     name: str
     port: int
     status: int = 200
+    seems_well: bool = False
     delay: float = 0.0
     held: bool = False
     listening: asyncio.AbstractServer | None = None
@@ -109,13 +111,14 @@ class Farm:
 
     async def _serve(self, server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await reader.readuntil(b"\r\n\r\n"):
+            while head := await reader.readuntil(b"\r\n\r\n"):
                 if server.delay:
                     await asyncio.sleep(server.delay)
                 while server.held:
                     await asyncio.sleep(0.01)
                 body = server.name.encode()
-                writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nX-Server: %s\r\n\r\n%s" % (server.status, len(body), body, body))
+                status = 200 if server.seems_well and head.startswith(b"GET /health ") else server.status
+                writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nX-Server: %s\r\n\r\n%s" % (status, len(body), body, body))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the client is gone, or the farm closes

@@ -14,7 +14,7 @@ import time
 import urllib.parse
 import urllib.request
 
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
+from ansible_collections.progressive.delivery.tests.ports import free_port
 from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 MOST_ROWS = 5

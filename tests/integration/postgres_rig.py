@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
+from ansible_collections.progressive.delivery.tests.ports import free_port
 from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 PASSWORD = "correct horse"  # of every user

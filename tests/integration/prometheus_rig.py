@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
+from ansible_collections.progressive.delivery.tests.ports import free_port
 from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0)

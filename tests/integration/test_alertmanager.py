@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.progressive.delivery.tests.contract.scripted_server import free_port
 from ansible_collections.progressive.delivery.tests.matrix.rig import Running, Site
+from ansible_collections.progressive.delivery.tests.ports import free_port
 
 RULEBOOK = pathlib.Path(__file__).resolve().parents[2] / "extensions" / "eda" / "rulebooks" / "alertmanager.yml"
 TOKEN = "a-token"

@@ -72,7 +72,7 @@ def test_the_measured_share_follows_the_asked_one(plane: Plane) -> None:
     for canary in (5, 50, 100):
         plane.put(router, want(canary))
         before, seen = router.observe(want(canary)), dict.fromkeys([*TRACKS, "failed"], 0)
-        for _ in range(6):  # as a release does it: what chance made of the first requests, more of them put right
+        for _more in range(6):  # as a release does it: what chance made of the first requests, more of them put right
             seen = {name: count + more for (name, count), more in zip(seen.items(), shares(plane, 600).values())}
             measured = settle(want(canary), before, router.observe(want(canary)), tolerance=Fraction(0))
             if measured.settled:

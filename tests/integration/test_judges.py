@@ -72,7 +72,8 @@ def watch(provider: MetricProvider, seconds: float, *, mde: float = 0.08, on_loo
 
 
 def sick(farm: Farm) -> None:
-    """One of the new version's two servers answers nothing but errors."""
+    """One of the new version's two servers answers users nothing but errors. Its health check sees none: the load balancer would take it out."""
+    farm.servers["web4"].seems_well = True
     farm.servers["web4"].status = 500
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.progressive.delivery.tests.matrix.rig import ANALYSIS, Site, closed_port
+from ansible_collections.progressive.delivery.tests.matrix.rig import ANALYSIS, Site
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 
 Release = dict[str, Any]
 

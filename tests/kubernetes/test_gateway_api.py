@@ -27,10 +27,11 @@ from ansible_collections.progressive.delivery.plugins.module_utils.routers impor
 from ansible_collections.progressive.delivery.tests.cluster.cluster import fetch, service
 from ansible_collections.progressive.delivery.tests.cluster.scraper import Scraper
 from ansible_collections.progressive.delivery.tests.contract import test_router_contract as contract
-from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm, free_port
+from ansible_collections.progressive.delivery.tests.integration.haproxy_rig import Farm
 from ansible_collections.progressive.delivery.tests.kubernetes import release_rig
 from ansible_collections.progressive.delivery.tests.kubernetes.gateway_rig import GatewayShop, http_route
 from ansible_collections.progressive.delivery.tests.kubernetes.release_rig import COLORS
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 from ansible_collections.progressive.delivery.tests.waiting import wait_until
 
 ELSEWHERE = {
@@ -210,7 +211,7 @@ def test_requests_go_on_while_istiod_is_away_and_a_write_is_in_force_when_it_is_
 
 
 def test_an_envoy_that_does_not_answer_is_unavailable(shop):
-    router = shop.made(envoys=[{"admin": f"http://127.0.0.1:{free_port()}"}])
+    router = shop.made(envoys=[{"admin": f"http://127.0.0.1:{closed_port()}"}])
     router.write(split(5))
     wait_until(lambda: shop.made().observe(split(5)).applied)
     with pytest.raises(Unavailable, match="127.0.0.1:.*no connection"):

@@ -142,7 +142,7 @@ def test_zero_downtime_from_nothing_but_a_manifest(namespace: Namespace) -> None
 def test_watched_taken_back_and_gone_back_from_in_every_way(namespace: Namespace) -> None:
     namespace.app("shop", "1", 2)
     target = namespace.service("shop", {"app": "shop"}).removeprefix("http://")
-    checks = {"http": {"url": "http://${address}/health"}, "interval": "1s", "retries": 120}
+    checks = {"http": {"url": "http://${address}/health"}, "interval": "10s", "retries": 10}
     site = example(namespace, "watch-rollback", rollout_verify={"checks": checks, "targets": {"shop": target}})
     assert site.run("rolling", "2").outcome == "promoted"
 

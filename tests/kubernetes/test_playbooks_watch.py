@@ -38,7 +38,7 @@ class Crashing:
 def test_pods_that_crash_again_and_again_after_the_promotion_are_taken_back(namespace: Namespace) -> None:
     namespace.app("shop", "1", 2)
     target = namespace.service("shop", {"app": "shop"}).removeprefix("http://")
-    checks = {"http": {"url": "http://${address}/health"}, "interval": "3s", "retries": 60}
+    checks = {"http": {"url": "http://${address}/health"}, "interval": "10s", "retries": 10}
     site = example(namespace, "watch-rollback", rollout_verify={"checks": checks, "targets": {"shop": target}},
                    rollout_watch={"duration": "4s", "interval": "1s"})  # fmt: skip
     assert site.run("rolling", "2").outcome == "promoted"

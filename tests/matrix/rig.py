@@ -25,7 +25,7 @@ from typing import Any, Optional
 
 import yaml
 
-from ansible_collections.progressive.delivery.tests.ports import closed_port as closed_port
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 LONGEST = 600.0

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.progressive.delivery.tests.matrix.rig import ANALYSIS, Site, closed_port
+from ansible_collections.progressive.delivery.tests.matrix.rig import ANALYSIS, Site
+from ansible_collections.progressive.delivery.tests.ports import closed_port
 
 
 def test_canary_swaps_slots_and_goes_back_without_a_deploy(site: Site) -> None:
