@@ -143,7 +143,8 @@ def fresh(like: Manifest, name: str, recipe: Recipe, version: str, replicas: int
     kept = {key: source[key] for key in ("apiVersion", "kind") if key in source}
     meta = {key: value for key, value in source.get("metadata", {}).items() if key == "labels"}
     spec = {**source["spec"], "replicas": replicas}
-    made = with_images({**kept, "metadata": {**meta, "name": name}, "spec": spec}, recipe, version, where)
+    patch = _without_fixed(filled(recipe.patch, version))
+    made = with_images(strategic({**kept, "metadata": {**meta, "name": name}, "spec": spec}, patch, f"{where}.patch"), recipe, version, where)
     return _with_template(made, annotated(renamed(template_of(made), recipe.configs), version, recipe.container))
 
 
@@ -161,7 +162,7 @@ def same_template(one: Manifest, other: Manifest) -> bool:
 
 def _replaced(manifest: Manifest, recipe: Recipe, version: str, where: str) -> dict[str, Any]:
     given: dict[str, Any] = _without_fixed(filled(recipe.manifest, version))
-    given = with_images(given, recipe, version, where)
+    given = with_images(strategic(given, _without_fixed(filled(recipe.patch, version)), f"{where}.patch"), recipe, version, where)
     template = annotated(renamed(template_of(given), recipe.configs), version, recipe.container)
     digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
     given.pop("status", None)

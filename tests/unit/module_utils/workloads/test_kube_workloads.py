@@ -188,6 +188,25 @@ def test_a_missing_slot_is_made_like_the_other(kube: FakeControllers) -> None:
     assert shop.read()["canary"].version == "2"
 
 
+ENV = {"spec": {"template": {"spec": {"containers": [{"name": "app", "env": [{"name": "NEW", "value": "${version}"}]}]}}}}
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["like the other", "of a manifest"])
+def test_what_is_made_is_patched_as_what_is_changed(kube: FakeControllers, whole: bool) -> None:
+    """A candidate without the patch would be the old version, and be measured as the new one."""
+    kube.remove(DEPLOYMENTS, "shop-canary")
+    given = {"manifest": manifest("deployment", "shop-canary"), "image": None} if whole else {"image": None}
+    shop = workload(kube, create_missing=True, patch=ENV, **given)
+    assert shop.deploy("canary", "2", 1)
+    assert template_of(live(kube, "shop-canary"))["spec"]["containers"][0].get("env") == [{"name": "NEW", "value": "2"}]
+
+
+def test_a_patch_goes_on_top_of_a_manifest(kube: FakeControllers) -> None:
+    shop = workload(kube, patch=ENV, manifest=manifest("deployment", "shop-stable", "registry.test/shop:2"), image=None)
+    assert shop.deploy("stable", "2") and not shop.deploy("stable", "2")
+    assert template_of(live(kube))["spec"]["containers"] == [{"name": "app", "image": "registry.test/shop:2", "env": [{"name": "NEW", "value": "2"}]}]
+
+
 # Autoscalers
 
 
