@@ -309,6 +309,10 @@ class KubeWorkload:
     def made(self, track: str, version: str, replicas: Optional[int]) -> dict[str, Any]:
         """The object that a slot lacks. Raises ConfigError when there is nothing to make it of."""
         name = self.name(track)
+        shipped = version == self.version and not self.back
+        if not shipped and not self.recipe.by_image:
+            raise ConfigError(f"it is not there, and nothing says what version {version} was", where=f"{self.RESOURCE.kind} {name}",
+                              do="The release file is that of another version. Make it yourself, with the version that it shall have.")
         like: Optional[Mapping[str, Any]] = None
         if self.recipe.manifest is None:
             others = [self.kube.get(self.RESOURCE, other) for slot, other in self.names.items() if slot != track]
@@ -317,7 +321,8 @@ class KubeWorkload:
                 raise ConfigError(f"{name} cannot be made: no label of the other slot's selector says which slot it is", where=f"{self.where}.create_missing",
                                   do="Give manifest, or make the object yourself with a selector of its own.")
         stated = (self.recipe.manifest or {}).get("spec", {}).get("replicas", 1)
-        return fresh(like or {}, name, self.recipe, version, stated if replicas is None else replicas, self.where)
+        recipe = self.recipe if shipped else replace(self.recipe, patch={})
+        return fresh(like or {}, name, recipe, version, stated if replicas is None else replicas, self.where)
 
     def _versioned(self, manifest: Manifest, version: str) -> Manifest:
         if version == self.version and not self.back:

@@ -207,6 +207,24 @@ def test_a_patch_goes_on_top_of_a_manifest(kube: FakeControllers) -> None:
     assert template_of(live(kube))["spec"]["containers"] == [{"name": "app", "image": "registry.test/shop:2", "env": [{"name": "NEW", "value": "2"}]}]
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["image", "manifest"])
+def test_what_went_away_is_not_made_again_as_a_version_that_it_would_not_be(kube: FakeControllers, whole: bool) -> None:
+    """Somebody deleted stable: its former version is not what this release's file says."""
+    given = {"manifest": manifest("deployment", "shop-stable", "registry.test/shop:2"), "image": None} if whole else {"image": "registry.test/shop:2"}
+    shop = workload(kube, create_missing=True, **given)
+    kube.remove(DEPLOYMENTS, "shop-stable")
+    with pytest.raises(ConfigError, match="nothing says what version 1 was"):
+        shop.deploy("stable", "1", 3)
+    assert kube.get(DEPLOYMENTS, "shop-stable") is None
+
+
+def test_what_went_away_is_made_again_by_its_image_where_that_follows_from_the_version(kube: FakeControllers) -> None:
+    shop = workload(kube, create_missing=True, patch=ENV)
+    kube.remove(DEPLOYMENTS, "shop-stable")
+    assert shop.deploy("stable", "1", 3) and image(kube) == "registry.test/shop:1"
+    assert "env" not in template_of(live(kube))["spec"]["containers"][0]
+
+
 # Autoscalers
 
 
