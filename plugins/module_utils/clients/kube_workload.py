@@ -201,7 +201,7 @@ class KubeWorkload:
         if manifest is None:
             return Progress(False, f"there is no {self.RESOURCE.kind} {name}", failed=True)
         self._seen[track] = manifest["metadata"]["resourceVersion"]
-        look = self.status(manifest)
+        look = replace(self.status(manifest), version=version_of(template_of(manifest), self.recipe.container), by=changed_by(manifest, "spec", "template"))
         foreign = self._foreign(manifest)
         if foreign:
             return replace(look, done=False, failed=True, why=foreign)

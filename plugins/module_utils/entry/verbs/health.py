@@ -98,7 +98,7 @@ def _not_ready(current: Run, context: Context) -> Optional[dict[str, Any]]:
 
     started = context.clock.now()
     try:
-        look = rollout.wait(workload, track, context.clock, duration(current.spec["deploy_timeout"]), on_look)
+        look = rollout.wait(workload, track, context.clock, duration(current.spec["deploy_timeout"]), on_look, current.record.given(track))
     except _Stopped as stopped:
         return seen(current, Result.ABORTED, str(stopped))
     except (Away, Fenced, Interrupted):

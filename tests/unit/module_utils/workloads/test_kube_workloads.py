@@ -22,6 +22,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_
     STATEFULSETS,
     Resource,
 )
+from ansible_collections.progressive.delivery.plugins.module_utils.core import rollout
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_template import VERSION, template_of
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Asked, Routes
@@ -29,7 +30,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.options 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind, Plan, Step
 from ansible_collections.progressive.delivery.plugins.module_utils.core.rollout import Update
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog import WORKLOADS
-from ansible_collections.progressive.delivery.tests.unit.kube_controllers import FakeControllers, manifest
+from ansible_collections.progressive.delivery.tests.unit.kube_controllers import RESOURCES, FakeControllers, manifest
 
 IMAGE = "registry.test/shop:${version}"
 
@@ -345,6 +346,26 @@ def test_an_image_set_by_somebody_else_after_us_is_said(kube: FakeControllers) -
     look = shop.progress("stable")
     assert look.failed and "somebody else set its image to registry.test/shop:hotfix, this release had set registry.test/shop:2" in look.why
     assert workload(kube, "3").progress("stable").done
+
+
+@pytest.mark.parametrize("kind", ["deployment", "statefulset", "daemonset"])
+def test_a_template_that_somebody_put_back_is_not_what_was_given(kind: str) -> None:
+    """Its Pods are ready, and run the version before."""
+    made = FakeControllers()
+    made.put(RESOURCES[kind], manifest(kind, "shop-stable", replicas=3))
+    before, shop = template_of(live(made, resource=RESOURCES[kind])), workload(made, kind=kind)
+    shop.deploy("stable", "2")
+    assert rollout.wait(shop, "stable", shop.clock, 9, version="2").done
+
+    def undo(body: dict[str, Any]) -> None:
+        body["spec"]["template"] = before
+        body["metadata"]["managedFields"] = [
+            {"manager": "argocd", "time": "2026-05-01T10:00:00Z", "fieldsV1": {"f:spec": {"f:template": {}}}}]  # fmt: skip
+
+    made.edit(RESOURCES[kind], "shop-stable", undo)
+    look = rollout.wait(shop, "stable", shop.clock, 9, version="2")
+    assert look.failed and look.why == "it was given 2, and somebody else put 1 in its place (last changed by argocd at 2026-05-01T10:00:00Z)"
+    assert rollout.wait(shop, "stable", shop.clock, 9).done, "whoever gave it nothing expects nothing"
 
 
 def test_what_is_gone_is_said(kube: FakeControllers) -> None:
