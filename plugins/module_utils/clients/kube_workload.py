@@ -238,6 +238,10 @@ class KubeWorkload:
         same = same_template(revision.template, template_of(manifest))
         return Former(version_of(revision.template, self.recipe.container), revision.name, revision.number, same)
 
+    def present(self, track: str) -> str:
+        manifest = found(self.kube, self.RESOURCE, self.name(track))
+        return next((item.name for item in reversed(self.history(manifest)) if same_template(item.template, template_of(manifest))), "")
+
     def restore(self, track: str, name: str) -> bool:
         return self._change(self.name(track), self.restoring(name), "template")
 

@@ -216,6 +216,9 @@ class Remembering(Protocol):
     def former(self, track: str, to: int) -> Former:
         """Revision ``to`` of the track; 0 is the one before the present. Raises ConfigError."""
 
+    def present(self, track: str) -> str:
+        """What the template that the track has now is remembered by; '' where it is not."""
+
     def restore(self, track: str, name: str) -> bool:
         """Put back what is remembered under this name; whether something was written. Raises ConfigError."""
 
