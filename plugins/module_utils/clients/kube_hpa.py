@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from ..core.errors import ConfigError
 from .kube import Kube
-from .kube_edit import change, found
+from .kube_edit import change, found, writer_of
 from .kube_errors import Forbidden, NoSuchResource
 from .kube_resources import HPAS, Resource
 
@@ -55,6 +55,8 @@ class Autoscalers:
             notes = dict(manifest["metadata"].get("annotations") or {})
             now = int(manifest["spec"].get("minReplicas", 1))
             own = int(notes.pop(MINIMUM, now))
+            if writer_of(manifest, "spec", "minReplicas"):
+                own = now  # its owner changed it while we held it: what they want now is theirs, not what they wanted before
             want = max(own, least)
             if want != own:
                 notes[MINIMUM] = str(own)

@@ -246,6 +246,28 @@ def test_replicas_of_an_autoscaler_are_written_only_from_0_and_to_0(kube: FakeCo
     assert (hpa["spec"]["minReplicas"], hpa["metadata"]["annotations"]) == (2, {})
 
 
+@pytest.mark.parametrize("theirs", [1, 6])
+def test_a_minimum_that_its_owner_changes_while_it_is_held_is_what_they_get_back(kube: FakeControllers, theirs: int) -> None:
+    kube.put(HPAS, autoscaler("hpa", "shop-stable"))
+    workload(kube).deploy("canary", "2", 1)
+    assert live(kube, "hpa", HPAS)["spec"]["minReplicas"] == 3
+
+    def edited(body: dict[str, Any]) -> None:
+        body["spec"]["minReplicas"] = theirs
+        body["metadata"]["managedFields"] = [
+            {"manager": "kubectl-edit", "time": "2026-05-01T10:00:00Z", "fieldsV1": {"f:spec": {"f:minReplicas": {}}}}]  # fmt: skip
+
+    kube.edit(HPAS, "hpa", edited)
+    workload(kube).deploy("canary", "2", 2)
+    assert live(kube, "hpa", HPAS)["spec"]["minReplicas"] == max(3, theirs), "held all the same"
+    kube.edit(HPAS, "hpa", lambda body: body["metadata"].update(managedFields=[
+        {"manager": "progressive.delivery", "time": "2026-05-01T10:00:05Z", "fieldsV1": {"f:spec": {"f:minReplicas": {}}}}] if theirs < 3
+        else body["metadata"]["managedFields"]))  # fmt: skip
+    workload(kube).retire("canary")
+    hpa = live(kube, "hpa", HPAS)
+    assert hpa["spec"]["minReplicas"] == theirs and MINIMUM not in hpa["metadata"].get("annotations", {})
+
+
 def test_stable_keeps_what_it_has_while_traffic_moves_away(kube: FakeControllers) -> None:
     kube.put(HPAS, autoscaler("hpa", "shop-stable", least=1))
     shop = workload(kube)
