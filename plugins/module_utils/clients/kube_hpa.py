@@ -40,7 +40,9 @@ class Autoscalers:
         return hpa is not None and self._set(hpa["metadata"]["name"], least)
 
     def give_back(self, name: str) -> bool:
-        """The minimum is again what it was before we held it; whether that was a change."""
+        """The minimum is again what it was before we held it; whether that was a change. Of one that is gone nothing is held any more."""
+        if self._known is None and self.named and self._kube.get(HPAS, self.named) is None:
+            return False
         return self.hold(name, 0)
 
     def check(self, name: str, least: int) -> None:

@@ -345,8 +345,7 @@ class KubeWorkload:
 
     def _scaled(self, manifest: Manifest, replicas: int) -> Manifest:
         """An autoscaler's number is written only to switch it off and on: 0, and back from 0."""
-        mine = self.hpas.of(manifest["metadata"]["name"]) is None
-        if mine or not replicas or not manifest["spec"].get("replicas", 1):
+        if not replicas or not manifest["spec"].get("replicas", 1) or self.hpas.of(manifest["metadata"]["name"]) is None:
             return {**manifest, "spec": {**manifest["spec"], "replicas": replicas}}
         return manifest
 

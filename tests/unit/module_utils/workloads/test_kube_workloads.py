@@ -284,6 +284,13 @@ def test_an_autoscaler_that_may_not_be_changed_is_left_alone(kube: FakeControlle
     assert live(kube, "hpa", HPAS)["spec"]["minReplicas"] == 2
 
 
+def test_what_is_retired_goes_though_its_named_autoscaler_is_gone(kube: FakeControllers) -> None:
+    kube.put(HPAS, autoscaler("hpa", "shop-canary"))
+    workload(kube, hpa="hpa").deploy("canary", "2", 3)
+    kube.remove(HPAS, "hpa")
+    assert workload(kube, hpa="hpa").retire("canary") and live(kube, "shop-canary")["spec"]["replicas"] == 0
+
+
 def test_a_named_autoscaler_has_to_be_there(kube: FakeControllers) -> None:
     with pytest.raises(ConfigError, match="there is no HorizontalPodAutoscaler nope"):
         workload(kube, hpa="nope").scale("stable", 4)
