@@ -491,6 +491,15 @@ def test_a_slot_that_will_be_made_is_said(kube: FakeControllers) -> None:
     assert kube.writes == []
 
 
+def test_a_slot_whose_pods_would_be_the_other_ones_is_not_made(kube: FakeControllers) -> None:
+    """Of stable's own manifest: a Service in front of stable would lead to them at once."""
+    gone(kube)
+    given = manifest("deployment", "shop-stable", "registry.test/shop:2")
+    shop = workload(kube, manifest=given, image=None, create_missing=True)
+    with pytest.raises(ConfigError, match="the selector of one of shop-stable and shop-canary also matches the Pods of the other"):
+        shop.foresee(plan(deploys("canary", 1), Step("retire", Kind.RETIRE, track="stable")))
+
+
 @pytest.mark.parametrize(("stated", "planned", "replicas"), [({"replicas": 3}, None, 3), ({"replicas": 3}, 0, 0), ({}, None, 1)])
 def test_what_is_made_of_a_manifest_has_the_replicas_of_the_plan_else_its_own(kube: FakeControllers, stated: Any, planned: Any, replicas: int) -> None:
     gone(kube)
