@@ -94,7 +94,7 @@ class KubeWorkload:
         """``options``: validated ones of :data:`WORKLOAD_OPTIONS`. Nothing is asked yet. Raises ConfigError."""
         kube = kube or Kube.from_options({name: options.get(name) for name in KUBE_OPTIONS})
         where = f"rollout_workload.{cls.KIND}"
-        configs = ConfigMaps.from_option(kube, options.get("config_maps") or {}, version)
+        configs = ConfigMaps.from_option(kube, options.get("config_maps") or {}, version, f"{cls.KIND}/{options['stable']}")
         recipe = Recipe(options.get("container") or "", options.get("image") or "", options.get("images") or {}, options.get("patch") or {},
                         _manifest(options.get("manifest"), cls.RESOURCE.kind, f"{where}.manifest"), configs.names)
         names = {slot: options[slot] for slot in (STABLE, CANARY) if options.get(slot)}

@@ -326,6 +326,18 @@ def test_config_maps_from_files(kube: FakeControllers, tmp_path: Path) -> None:
         workload(kube, config_maps={"settings": str(tmp_path / "nope")})
 
 
+def test_what_another_workload_reads_is_not_tidied_away(kube: FakeControllers) -> None:
+    """Both call it settings."""
+    kube.put(DEPLOYMENTS, manifest("deployment", "pay"))
+    kube.edit(DEPLOYMENTS, "pay", lambda body: template_of(body)["spec"]["containers"][0].update(envFrom=[{"configMapRef": {"name": "settings"}}]))
+    workload(kube, stable="pay", canary=None, config_maps={"settings": {"LEVEL": "1"}}).deploy("stable", "2")
+    [theirs] = [item["metadata"]["name"] for item in kube.list(CONFIGMAPS)]
+    for number in range(1, 9):
+        workload(kube, str(number), config_maps={"settings": {"LEVEL": str(number)}}).deploy("stable", str(number))
+    assert kube.get(CONFIGMAPS, theirs) is not None
+    assert len(kube.list(CONFIGMAPS)) < 9, "its own are tidied"
+
+
 # Progress
 
 
