@@ -164,6 +164,21 @@ class IstioRouter:
             with contextlib.suppress(ConfigError, Conflict, Unavailable):
                 self._hold(want)
 
+    def write_reachable(self, want: Routes) -> dict[str, DeliveryError]:
+        """Write every VirtualService that is there and has the rules; what went wrong, by name. Raises DeliveryError where that is all of them."""
+        why = self._silent([slot for slot in SLOTS if want.weight(slot)])
+        if why:
+            raise Unavailable(why, where=f"VirtualService {self.kube.namespace}/{self.names[0]}")
+        failed: dict[str, DeliveryError] = {}
+        for name in self.names:
+            try:
+                changed(self.kube, VIRTUALSERVICES, name, partial(self._edited, routes=want), marker=self.marker)
+            except (ConfigError, Conflict, Unsupported) as error:
+                failed[name] = error
+        if len(failed) == len(self.names):
+            raise failed[self.names[0]]
+        return failed
+
     def rehearse(self, want: Routes) -> None:
         """The server's own words, those of Istio's webhook among them."""
         if self.rule and self.labels:
