@@ -15,6 +15,7 @@ from ...core.errors import Away, DeliveryError, Fenced, Interrupted
 from ...core.health import HEALTH_OPTIONS
 from ...core.model import FULL, Progress
 from ...core.options import Option, Options, check
+from ...core.plan import WORKLOAD
 from ...core.poll import PollResult
 from ...core.record import Record
 from ...core.report import wording
@@ -96,9 +97,13 @@ def _not_ready(current: Run, context: Context) -> Optional[dict[str, Any]]:
         if reason:
             raise _Stopped(reason)
 
+    untouched = current.record.back and not any(step.kind in WORKLOAD and step.track == track for step in current.record.way_back[: current.record.position])
+    timeout = duration(current.spec["deploy_timeout"])
+    if untouched:
+        timeout = min(timeout, duration(current.spec["propagation_timeout"]))
     started = context.clock.now()
     try:
-        look = rollout.wait(workload, track, context.clock, duration(current.spec["deploy_timeout"]), on_look, current.record.given(track))
+        look = rollout.wait(workload, track, context.clock, timeout, on_look, current.record.given(track))
     except _Stopped as stopped:
         return seen(current, Result.ABORTED, str(stopped))
     except (Away, Fenced, Interrupted):
@@ -109,6 +114,10 @@ def _not_ready(current: Run, context: Context) -> Optional[dict[str, Any]]:
                   seconds=round(context.clock.now() - started, 3))
     if look.done:
         context.say(f"{current.label}: {look.ready} of {wording.plural(look.wanted, 'Pod')}")
+        return None
+    if untouched and look.ready:
+        # What it lacks no release made it lack. To wait for that would leave everybody on a version that is known to be bad.
+        context.say(f"{current.label}: {look.why}: these take over")
         return None
     return seen(current, Result.FAILED, f"{called} does not get ready: {look.why}")
 
