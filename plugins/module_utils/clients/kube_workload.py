@@ -16,7 +16,20 @@ from ..core.kube_history import Revision
 from ..core.kube_pods import is_ready, is_running
 from ..core.kube_rights import Rights, needed
 from ..core.kube_selector import sibling, text
-from ..core.kube_template import IMAGE, VERSION, Recipe, bare, fresh, main_container, release, replaced_template, same_template, template_of, version_of
+from ..core.kube_template import (
+    IMAGE,
+    VERSION,
+    Recipe,
+    bare,
+    fresh,
+    main_container,
+    release,
+    replaced_template,
+    same_image,
+    same_template,
+    template_of,
+    version_of,
+)
 from ..core.model import CANARY, STABLE, Asked, Progress, Track
 from ..core.options import Option, Options
 from ..core.plan import Kind
@@ -376,7 +389,7 @@ class KubeWorkload:
         if notes.get(VERSION) != self.version or not notes.get(IMAGE):
             return ""
         image = main_container(template, self.recipe.container, self.where)["image"]
-        if image == notes[IMAGE]:
+        if same_image(image, notes[IMAGE]):
             return ""
         return f"somebody else set its image to {image}, this release had set {notes[IMAGE]}{changed_by(manifest, 'spec', 'template')}"
 

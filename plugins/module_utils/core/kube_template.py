@@ -64,7 +64,12 @@ def version_of(template: Manifest, container: str = "") -> str:
         return ""
     image = str(main_container(template, container if container in names else "").get("image", ""))
     notes = (template.get("metadata") or {}).get("annotations") or {}
-    return str(notes[VERSION]) if notes.get(IMAGE) == image and notes.get(VERSION) else tag(image)
+    return str(notes[VERSION]) if notes.get(VERSION) and same_image(image, str(notes.get(IMAGE))) else tag(image)
+
+
+def same_image(image: str, noted: str) -> bool:
+    """Whether an image is the one that was noted, perhaps with its digest added since, as admission does that pins tags."""
+    return image == noted or image.startswith(f"{noted}@")
 
 
 def int_or_string(bound: Union[int, str]) -> Union[int, str]:

@@ -391,6 +391,16 @@ def test_an_image_set_by_somebody_else_after_us_is_said(kube: FakeControllers) -
     assert workload(kube, "3").progress("stable").done
 
 
+def test_an_image_whose_tag_admission_pins_is_still_ours(kube: FakeControllers) -> None:
+    shop = workload(kube, "2-rc", image="registry.test/shop:2")
+    shop.deploy("stable", "2-rc")
+    pinned = f"registry.test/shop:2@sha256:{'a' * 64}"
+    kube.edit(DEPLOYMENTS, "shop-stable", lambda body: template_of(body)["spec"]["containers"][0].update(image=pinned))
+    assert rollout.wait(shop, "stable", shop.clock, 9, version="2-rc").done and shop.read()["stable"].version == "2-rc"
+    kube.edit(DEPLOYMENTS, "shop-stable", lambda body: template_of(body)["spec"]["containers"][0].update(image="registry.test/shop:22"))
+    assert shop.progress("stable").failed
+
+
 @pytest.mark.parametrize("kind", ["deployment", "statefulset", "daemonset"])
 def test_a_template_that_somebody_put_back_is_not_what_was_given(kind: str) -> None:
     """Its Pods are ready, and run the version before."""
