@@ -189,6 +189,17 @@ def test_a_missing_slot_is_made_like_the_other(kube: FakeControllers) -> None:
     assert shop.read()["canary"].version == "2"
 
 
+def test_what_is_made_does_not_say_that_a_gitops_controller_made_it(kube: FakeControllers) -> None:
+    """It would be pruned in the middle of its release. Its Pods have the label: a Service may look for it."""
+    kube.remove(DEPLOYMENTS, "shop-canary")
+    kube.edit(DEPLOYMENTS, "shop-stable", lambda body: body["metadata"].update(labels={"app.kubernetes.io/instance": "shop", "team": "web"}))
+    kube.edit(DEPLOYMENTS, "shop-stable", lambda body: template_of(body)["metadata"]["labels"].update({"app.kubernetes.io/instance": "shop"}))
+    workload(kube, create_missing=True).deploy("canary", "2", 1)
+    made = live(kube, "shop-canary")
+    assert made["metadata"]["labels"] == {"team": "web", "app": "shop-canary"}
+    assert template_of(made)["metadata"]["labels"]["app.kubernetes.io/instance"] == "shop"
+
+
 ENV = {"spec": {"template": {"spec": {"containers": [{"name": "app", "env": [{"name": "NEW", "value": "${version}"}]}]}}}}
 
 
