@@ -62,8 +62,8 @@ def _data(value: Any, version: str, where: str) -> dict[str, str]:
     if isinstance(value, Mapping):
         return {str(key): filled(str(text), version) for key, text in value.items()}
     path = os.path.expanduser(filled(str(value), version))
-    files = [os.path.join(path, name) for name in sorted(os.listdir(path))] if os.path.isdir(path) else [path]
     try:
+        files = [os.path.join(path, name) for name in sorted(os.listdir(path))] if os.path.isdir(path) else [path]
         return {os.path.basename(file): _text(file) for file in files if os.path.isfile(file) or file == path}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read it: {error}", where=where, do="Give key: text pairs, or the path of a text file or of a folder of them.") from None

@@ -21,6 +21,7 @@ from ..core.kube_template import (
     VERSION,
     Recipe,
     bare,
+    check_shape,
     fresh,
     main_container,
     release,
@@ -110,6 +111,7 @@ class KubeWorkload:
         configs = ConfigMaps.from_option(kube, options.get("config_maps") or {}, version, f"{cls.KIND}/{options['stable']}")
         recipe = Recipe(options.get("container") or "", options.get("image") or "", options.get("images") or {}, options.get("patch") or {},
                         _manifest(options.get("manifest"), cls.RESOURCE.kind, f"{where}.manifest"), configs.names)
+        check_shape(recipe.patch, f"{where}.patch")
         names = {slot: options[slot] for slot in (STABLE, CANARY) if options.get(slot)}
         if len(set(names.values())) < len(names):
             raise ConfigError(f"{names[STABLE]} is both slots", where=where, do="stable and canary are two objects.")
@@ -407,6 +409,8 @@ def _manifest(given: Any, kind: str, where: str) -> Optional[dict[str, Any]]:
         return None
     documents: Sequence[Any] = [given] if isinstance(given, Mapping) else _documents(str(given), where)
     mine = [document for document in documents if isinstance(document, Mapping) and document.get("kind") == kind]
+    for document in mine:
+        check_shape(document, where, whole=True)
     if len(mine) != 1 or not template_of(mine[0]):
         raise ConfigError(f"one {kind} is wanted there, found {len(mine)}", where=where, do=f"Give the manifest of one {kind} with its Pod template.")
     return dict(mine[0])

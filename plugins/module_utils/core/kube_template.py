@@ -50,7 +50,7 @@ def main_container(template: Manifest, name: str = "", where: str = "") -> dict[
     known = {container["name"]: container for container in containers(template)}
     if name and name not in known:
         raise unknown("container", name, known, where=where)
-    default = str((template.get("metadata") or {}).get("annotations", {}).get(DEFAULT_CONTAINER, ""))
+    default = str(((template.get("metadata") or {}).get("annotations") or {}).get(DEFAULT_CONTAINER, ""))
     chosen = known.get(name or default) or next(iter(known.values()), None)
     if chosen is None:
         raise ConfigError("its Pod template has no container", where=where)
@@ -75,6 +75,24 @@ def same_image(image: str, noted: str) -> bool:
 def int_or_string(bound: Union[int, str]) -> Union[int, str]:
     """A number of Pods, or a percentage, as the API wants it: ``"1"`` is 1, ``"25%"`` stays."""
     return int(bound) if str(bound).isdigit() else bound
+
+
+def check_shape(manifest: Any, where: str, *, whole: bool = False) -> None:
+    """Raise ConfigError for a manifest, or a patch of one, that is not shaped as a workload is. ``whole``: each container has a name."""
+    found, path = manifest, where
+    for name in ("spec", "template", "spec"):
+        for part in ("metadata", name):
+            inner = found.get(part)
+            if inner is not None and not isinstance(inner, Mapping):
+                raise ConfigError(f"{inner!r} is no mapping", where=f"{path}.{part}", do="Write it as kubectl get -o yaml shows it.")
+        found, path = found.get(name) or {}, f"{path}.{name}"
+    for kind in ("initContainers", "containers"):
+        given = found.get(kind) or ()
+        if not isinstance(given, (list, tuple)) or not all(isinstance(item, Mapping) for item in given):
+            raise ConfigError("it is no list of containers", where=f"{path}.{kind}", do="Write it as kubectl get -o yaml shows it.")
+        for number, item in enumerate(given if whole else ()):
+            if not isinstance(item.get("name"), str):
+                raise ConfigError("it has no name", where=f"{path}.{kind}[{number}]")
 
 
 def filled(value: Any, version: str) -> Any:
@@ -137,7 +155,10 @@ def with_images(manifest: Manifest, recipe: Recipe, version: str, where: str = "
 
 def annotated(template: Manifest, version: str, container: str = "") -> dict[str, Any]:
     """The template with its version noted on it."""
-    notes = {VERSION: version, IMAGE: main_container(template, container)["image"]}
+    main = main_container(template, container)
+    if not main.get("image"):
+        raise ConfigError(f"container {main['name']} has no image", do="Say it in the manifest, or give image.")
+    notes = {VERSION: version, IMAGE: main["image"]}
     noted: dict[str, Any] = strategic(template, {"metadata": {"annotations": notes}})
     return noted
 

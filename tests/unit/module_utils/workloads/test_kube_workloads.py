@@ -351,6 +351,39 @@ def test_what_another_workload_reads_is_not_tidied_away(kube: FakeControllers) -
     assert kube.get(CONFIGMAPS, theirs) is not None
 
 
+def test_a_folder_that_may_not_be_read_is_said(kube: FakeControllers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: str) -> list[str]:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.listdir", refused)
+    with pytest.raises(ConfigError, match="config_maps.settings: cannot read it: .*Permission denied"):
+        workload(kube, config_maps={"settings": str(tmp_path)})
+
+
+@pytest.mark.parametrize(("given", "where"), [
+    ({"metadata": "x"}, "patch.metadata"), ({"spec": "x"}, "patch.spec"), ({"spec": {"template": "x"}}, "patch.spec.template"),
+    ({"spec": {"template": {"metadata": 1}}}, "patch.spec.template.metadata"), ({"spec": {"template": {"spec": []}}}, "patch.spec.template.spec"),
+    ({"spec": {"template": {"spec": {"containers": "x"}}}}, "patch.spec.template.spec.containers"),
+    ({"spec": {"template": {"spec": {"initContainers": ["x"]}}}}, "patch.spec.template.spec.initContainers"),
+])  # fmt: skip
+def test_a_patch_of_another_shape_is_refused_where_it_is(kube: FakeControllers, given: Any, where: str) -> None:
+    with pytest.raises(ConfigError, match=f"rollout_workload.deployment.{where}: "):
+        workload(kube, patch=given)
+
+
+@pytest.mark.parametrize(("spec", "said"), [
+    ({"containers": [{"image": "x"}]}, r"containers.0.: it has no name"), ({"containers": [{"name": "app"}]}, "container app has no image"),
+    ({"containers": "x"}, "no list of containers"), ({"containers": None}, "has no container"), ("x", "is no mapping"),
+])  # fmt: skip
+def test_a_manifest_of_another_shape_is_refused(kube: FakeControllers, spec: Any, said: str) -> None:
+    given = manifest("deployment", "shop-stable")
+    given["spec"]["template"] = {"metadata": {"annotations": None}, "spec": spec}
+    with pytest.raises(ConfigError, match=said):
+        workload(kube, manifest=given, image=None).foresee(plan(deploys()))
+    if said.endswith("no image"):
+        assert workload(kube, manifest=given).deploy("stable", "2") and image(kube) == "registry.test/shop:2", "it may come from the release"
+
+
 # Progress
 
 
