@@ -418,3 +418,20 @@ def test_on_the_way_back_a_virtual_service_that_went_keeps_nobody_else_from_stab
         return
     assert list(router.write_reachable(split(0))) == ["api"]
     assert [each["weight"] for each in kube.get(VIRTUALSERVICES, "shop")["spec"]["http"][0]["route"]] == [100, 0]
+
+
+@pytest.mark.parametrize("labels", [{}, {"destination_rule": {"canary": {"color": "green"}}}], ids=["there", "made by the release"])
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_what_becomes_of_the_subset_of_canary_is_in_nobodys_way_back(kube, labels, how):
+    """Somebody's GitOps put the DestinationRule back: half of the users are answered 503, and stable is as it was."""
+    router = by_subsets(kube, *(["blue"] if labels else ["blue", "green"]), **labels)
+    router.write(split(50))
+    theirs = [{"name": "blue", "labels": {"color": "blue"}}, *([{"name": "green", "labels": {"color": "lime"}}] if how == "changed" else [])]
+    kube.edit(DESTINATIONRULES, "shop", lambda body: body["spec"].update(subsets=theirs))
+    if labels and how == "changed":
+        with pytest.raises(ConfigError, match="subset green has the labels"):
+            router.write(split(0))
+        assert router.write_reachable(split(0)) == {}
+    else:
+        router.write(split(0))
+    assert [each["weight"] for each in kube.get(VIRTUALSERVICES, "shop")["spec"]["http"][0]["route"]] == [100, 0]
