@@ -314,3 +314,23 @@ def test_one_sick_pod_of_stable_that_nobody_touched_keeps_nobody_on_a_bad_versio
         assert any("3 of 4 replicas are ready (after 1:00): these take over" in line for line in shop.said), shop.said
         assert "verification failed" in ended["reason"], "its missing Pod is said all the same"
         assert shop.tracks["canary"][1] == 0
+
+
+@pytest.mark.parametrize("strategy", ["blue_green", "canary"])
+def test_a_stable_that_was_put_to_sleep_gets_its_pods_back_before_its_traffic(shop: Shop, strategy: str) -> None:
+    class Thrifty(FakeClock):
+        """Time in which somebody saves the Pods that have no traffic; then the new version breaks."""
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            world = json.loads(shop.path.read_text())
+            if self.now() > 60 and "2" not in world["faults"]:
+                world["tracks"]["stable"]["replicas"] = 0
+                world["faults"]["2"] = "CrashLoopBackOff"
+                shop.path.write_text(json.dumps(world))
+
+    shop.clock = Thrifty()
+    more = {"rollout_blue_green": {"post_promotion_bake": "5m"}} if strategy == "blue_green" else {"rollout_canary": {"step_weights": [50, 100], "bake": "5m"}}
+    assert shop.run("rollout", "2", rollout_strategy=strategy, **more)["outcome"] == "rolled_back"
+    assert shop.tracks["stable"] == ("1", 4) and MemoryRouter(world=shop.router).read().weight("stable") == 100
+    assert any("it was scaled to 0, and gets its 4 Pods back" in line for line in shop.said), shop.said
