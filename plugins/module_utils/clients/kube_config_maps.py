@@ -19,28 +19,29 @@ from .kube_slots import written
 
 
 class ConfigMaps:
-    """``data``: text by key, by the name that the Pod template knows each ConfigMap by."""
+    """``data``: text by key, by the name that the Pod template knows each ConfigMap by. ``owner``: the workload whose they are."""
 
-    def __init__(self, kube: Kube, data: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, kube: Kube, data: Mapping[str, Mapping[str, str]], owner: str = "") -> None:
         self._kube = kube
         self._data = data
+        self._owner = owner
 
     @classmethod
-    def from_option(cls, kube: Kube, given: Mapping[str, Any], version: str) -> ConfigMaps:
+    def from_option(cls, kube: Kube, given: Mapping[str, Any], version: str, owner: str) -> ConfigMaps:
         """Of ``{name: {key: text}}`` or ``{name: path of a file or folder}``. Raises ConfigError."""
-        return cls(kube, {name: _data(value, version, f"config_maps.{name}") for name, value in given.items()})
+        return cls(kube, {name: _data(value, version, f"config_maps.{name}") for name, value in given.items()}, owner)
 
     @property
     def names(self) -> dict[str, str]:
         """What each is called for this version."""
-        return {name: named(name, data) for name, data in self._data.items()}
+        return {name: named(name, data, self._owner) for name, data in self._data.items()}
 
     def ensure(self) -> None:
         """All of them are there. One that exists has this very content, since its name says so and it cannot change."""
         for name, data in self._data.items():
-            if self._kube.get(CONFIGMAPS, named(name, data)) is None:
+            if self._kube.get(CONFIGMAPS, named(name, data, self._owner)) is None:
                 try:
-                    self._kube.create(CONFIGMAPS, config_map(name, data))
+                    self._kube.create(CONFIGMAPS, config_map(name, data, self._owner))
                 except Conflict:
                     pass  # somebody else made the same one meanwhile
 
@@ -51,7 +52,7 @@ class ConfigMaps:
         used = {name for template in templates for name in references(template)}
         try:
             kept = self._kube.list(CONFIGMAPS, labels=f"{written(MANAGED)},{LABEL} in ({','.join(sorted(self._data))})")
-            for name in unwanted(kept, used):
+            for name in unwanted(kept, used, self._owner):
                 self._kube.delete(CONFIGMAPS, name)
         except Forbidden:
             return
@@ -61,8 +62,8 @@ def _data(value: Any, version: str, where: str) -> dict[str, str]:
     if isinstance(value, Mapping):
         return {str(key): filled(str(text), version) for key, text in value.items()}
     path = os.path.expanduser(filled(str(value), version))
-    files = [os.path.join(path, name) for name in sorted(os.listdir(path))] if os.path.isdir(path) else [path]
     try:
+        files = [os.path.join(path, name) for name in sorted(os.listdir(path))] if os.path.isdir(path) else [path]
         return {os.path.basename(file): _text(file) for file in files if os.path.isfile(file) or file == path}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read it: {error}", where=where, do="Give key: text pairs, or the path of a text file or of a folder of them.") from None

@@ -68,7 +68,9 @@ def _missing(workload: KubeWorkload, steps: list[Step], objects: Objects) -> Ite
             line = f"kubectl -n {namespace} create deployment {name} --image={image} --replicas=0" if workload.KIND == "deployment" and image else ""
             raise ConfigError(f"there is no {kind} {name} in namespace {namespace}", where=f"{workload.where}.{step.track}",
                               do=f"Make it ({line or 'kubectl apply'}), or set create_missing: true.")
-        workload.kube.create(workload.RESOURCE, workload.made(step.track, step.version, step.replicas), dry_run=True)
+        made = workload.made(step.track, step.version, step.replicas)
+        _apart(workload, {**objects, step.track: made})
+        workload.kube.create(workload.RESOURCE, made, dry_run=True)
         yield f"{kind} {name} is not there and will be made"
 
 

@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from ..core.errors import ConfigError
 from .kube import Kube
-from .kube_edit import change, found
+from .kube_edit import change, found, writer_of
 from .kube_errors import Forbidden, NoSuchResource
 from .kube_resources import HPAS, Resource
 
@@ -40,7 +40,9 @@ class Autoscalers:
         return hpa is not None and self._set(hpa["metadata"]["name"], least)
 
     def give_back(self, name: str) -> bool:
-        """The minimum is again what it was before we held it; whether that was a change."""
+        """The minimum is again what it was before we held it; whether that was a change. Of one that is gone nothing is held any more."""
+        if self._known is None and self.named and self._kube.get(HPAS, self.named) is None:
+            return False
         return self.hold(name, 0)
 
     def check(self, name: str, least: int) -> None:
@@ -55,6 +57,8 @@ class Autoscalers:
             notes = dict(manifest["metadata"].get("annotations") or {})
             now = int(manifest["spec"].get("minReplicas", 1))
             own = int(notes.pop(MINIMUM, now))
+            if writer_of(manifest, "spec", "minReplicas"):
+                own = now  # its owner changed it while we held it: what they want now is theirs, not what they wanted before
             want = max(own, least)
             if want != own:
                 notes[MINIMUM] = str(own)

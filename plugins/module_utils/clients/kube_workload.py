@@ -16,7 +16,21 @@ from ..core.kube_history import Revision
 from ..core.kube_pods import is_ready, is_running
 from ..core.kube_rights import Rights, needed
 from ..core.kube_selector import sibling, text
-from ..core.kube_template import IMAGE, VERSION, Recipe, bare, fresh, main_container, release, replaced_template, same_template, template_of, version_of
+from ..core.kube_template import (
+    IMAGE,
+    VERSION,
+    Recipe,
+    bare,
+    check_shape,
+    fresh,
+    main_container,
+    release,
+    replaced_template,
+    same_image,
+    same_template,
+    template_of,
+    version_of,
+)
 from ..core.model import CANARY, STABLE, Asked, Progress, Track
 from ..core.options import Option, Options
 from ..core.plan import Kind
@@ -94,9 +108,10 @@ class KubeWorkload:
         """``options``: validated ones of :data:`WORKLOAD_OPTIONS`. Nothing is asked yet. Raises ConfigError."""
         kube = kube or Kube.from_options({name: options.get(name) for name in KUBE_OPTIONS})
         where = f"rollout_workload.{cls.KIND}"
-        configs = ConfigMaps.from_option(kube, options.get("config_maps") or {}, version)
+        configs = ConfigMaps.from_option(kube, options.get("config_maps") or {}, version, f"{cls.KIND}/{options['stable']}")
         recipe = Recipe(options.get("container") or "", options.get("image") or "", options.get("images") or {}, options.get("patch") or {},
                         _manifest(options.get("manifest"), cls.RESOURCE.kind, f"{where}.manifest"), configs.names)
+        check_shape(recipe.patch, f"{where}.patch")
         names = {slot: options[slot] for slot in (STABLE, CANARY) if options.get(slot)}
         if len(set(names.values())) < len(names):
             raise ConfigError(f"{names[STABLE]} is both slots", where=where, do="stable and canary are two objects.")
@@ -201,7 +216,7 @@ class KubeWorkload:
         if manifest is None:
             return Progress(False, f"there is no {self.RESOURCE.kind} {name}", failed=True)
         self._seen[track] = manifest["metadata"]["resourceVersion"]
-        look = self.status(manifest)
+        look = replace(self.status(manifest), version=version_of(template_of(manifest), self.recipe.container), by=changed_by(manifest, "spec", "template"))
         foreign = self._foreign(manifest)
         if foreign:
             return replace(look, done=False, failed=True, why=foreign)
@@ -237,6 +252,10 @@ class KubeWorkload:
         revision = kube_history.chosen(self.history(manifest), to, where=f"{self.RESOURCE.kind} {self.name(track)}")
         same = same_template(revision.template, template_of(manifest))
         return Former(version_of(revision.template, self.recipe.container), revision.name, revision.number, same)
+
+    def present(self, track: str) -> str:
+        manifest = found(self.kube, self.RESOURCE, self.name(track))
+        return next((item.name for item in reversed(self.history(manifest)) if same_template(item.template, template_of(manifest))), "")
 
     def restore(self, track: str, name: str) -> bool:
         return self._change(self.name(track), self.restoring(name), "template")
@@ -309,6 +328,10 @@ class KubeWorkload:
     def made(self, track: str, version: str, replicas: Optional[int]) -> dict[str, Any]:
         """The object that a slot lacks. Raises ConfigError when there is nothing to make it of."""
         name = self.name(track)
+        shipped = version == self.version and not self.back
+        if not shipped and not self.recipe.by_image:
+            raise ConfigError(f"it is not there, and nothing says what version {version} was", where=f"{self.RESOURCE.kind} {name}",
+                              do="The release file is that of another version. Make it yourself, with the version that it shall have.")
         like: Optional[Mapping[str, Any]] = None
         if self.recipe.manifest is None:
             others = [self.kube.get(self.RESOURCE, other) for slot, other in self.names.items() if slot != track]
@@ -317,7 +340,8 @@ class KubeWorkload:
                 raise ConfigError(f"{name} cannot be made: no label of the other slot's selector says which slot it is", where=f"{self.where}.create_missing",
                                   do="Give manifest, or make the object yourself with a selector of its own.")
         stated = (self.recipe.manifest or {}).get("spec", {}).get("replicas", 1)
-        return fresh(like or {}, name, self.recipe, version, stated if replicas is None else replicas, self.where)
+        recipe = self.recipe if shipped else replace(self.recipe, patch={})
+        return fresh(like or {}, name, recipe, version, stated if replicas is None else replicas, self.where)
 
     def _versioned(self, manifest: Manifest, version: str) -> Manifest:
         if version == self.version and not self.back:
@@ -336,8 +360,7 @@ class KubeWorkload:
 
     def _scaled(self, manifest: Manifest, replicas: int) -> Manifest:
         """An autoscaler's number is written only to switch it off and on: 0, and back from 0."""
-        mine = self.hpas.of(manifest["metadata"]["name"]) is None
-        if mine or not replicas or not manifest["spec"].get("replicas", 1):
+        if not replicas or not manifest["spec"].get("replicas", 1) or self.hpas.of(manifest["metadata"]["name"]) is None:
             return {**manifest, "spec": {**manifest["spec"], "replicas": replicas}}
         return manifest
 
@@ -368,7 +391,7 @@ class KubeWorkload:
         if notes.get(VERSION) != self.version or not notes.get(IMAGE):
             return ""
         image = main_container(template, self.recipe.container, self.where)["image"]
-        if image == notes[IMAGE]:
+        if same_image(image, notes[IMAGE]):
             return ""
         return f"somebody else set its image to {image}, this release had set {notes[IMAGE]}{changed_by(manifest, 'spec', 'template')}"
 
@@ -386,6 +409,8 @@ def _manifest(given: Any, kind: str, where: str) -> Optional[dict[str, Any]]:
         return None
     documents: Sequence[Any] = [given] if isinstance(given, Mapping) else _documents(str(given), where)
     mine = [document for document in documents if isinstance(document, Mapping) and document.get("kind") == kind]
+    for document in mine:
+        check_shape(document, where, whole=True)
     if len(mine) != 1 or not template_of(mine[0]):
         raise ConfigError(f"one {kind} is wanted there, found {len(mine)}", where=where, do=f"Give the manifest of one {kind} with its Pod template.")
     return dict(mine[0])

@@ -14,6 +14,8 @@ from typing import Any
 LABEL = "progressive.delivery/config"
 """Label of a ConfigMap of ours: the name without the hash."""
 MANAGED = {"app.kubernetes.io/managed-by": "progressive.delivery"}
+OWNER = "progressive.delivery/workload"
+"""Annotation of a ConfigMap of ours: whose it is. No other workload uses it, though it may have one of the same name and content."""
 KEEP = 5
 """Versions of one ConfigMap that are kept whatever refers to them."""
 
@@ -21,14 +23,14 @@ _REFERENCES = frozenset({"configMapRef", "configMapKeyRef", "configMap"})
 _HASH = re.compile(r"-[0-9a-f]{10}\Z")
 
 
-def named(name: str, data: Mapping[str, str]) -> str:
-    """``settings-3f9a01cc2e``: another content, another name."""
-    return f"{name}-{hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:10]}"
+def named(name: str, data: Mapping[str, str], owner: str) -> str:
+    """``settings-3f9a01cc2e``: another content, or the same of another owner, another name."""
+    return f"{name}-{hashlib.sha256(json.dumps([owner, data], sort_keys=True).encode()).hexdigest()[:10]}"
 
 
-def config_map(name: str, data: Mapping[str, str]) -> dict[str, Any]:
+def config_map(name: str, data: Mapping[str, str], owner: str) -> dict[str, Any]:
     """The object; it can never change."""
-    meta = {"name": named(name, data), "labels": {**MANAGED, LABEL: name}}
+    meta = {"name": named(name, data, owner), "labels": {**MANAGED, LABEL: name}, "annotations": {OWNER: owner}}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": dict(data), "immutable": True}
 
 
@@ -53,10 +55,12 @@ def references(value: Any) -> set[str]:
     return own | {name for item in value.values() for name in references(item)}
 
 
-def unwanted(config_maps: Iterable[Mapping[str, Any]], used: Iterable[str]) -> list[str]:
-    """Names of ours that no template, of now or of before, refers to, and that are not among the newest of their kind."""
+def unwanted(config_maps: Iterable[Mapping[str, Any]], used: Iterable[str], owner: str) -> list[str]:
+    """Names of the owner's that no template, of now or of before, refers to, and that are not among the newest of their kind."""
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for item in config_maps:
+        if (item["metadata"].get("annotations") or {}).get(OWNER) != owner:
+            continue  # what another workload needs we cannot tell
         by_name.setdefault(item["metadata"]["labels"][LABEL], []).append(item)
     needed = set(used)
     found: list[str] = []

@@ -35,7 +35,7 @@ SLICES: Right = ("endpointslices.discovery.k8s.io", "list")
 
 ROUTER: Mapping[str, Rights] = {
     "service": (("services", "get"), ("services", "patch"), SLICES, ("pods", "list")),
-    "replica_ratio": (("services", "get"), SLICES),
+    "replica_ratio": (("services", "get"), SLICES, ("pods", "list")),
     "istio": (("virtualservices.networking.istio.io", "get"), ("virtualservices.networking.istio.io", "patch"), SLICES),
     "gateway_api": (("httproutes.gateway.networking.k8s.io", "get"), ("httproutes.gateway.networking.k8s.io", "patch"), SLICES),
 }
@@ -82,7 +82,8 @@ CORE: Mapping[str, Row] = {
     "rolling": Row("Pods of one Deployment replaced a few at a time.", (*WORKLOAD["deployment"], *STORE)),
     "blue-green": Row("Two Deployments behind a Service whose selector is switched.",
                       tuple(dict.fromkeys((*WORKLOAD["deployment"], *STORE, *ROUTER["service"])))),
-    "canary": Row("Two Deployments behind one Service, shares by the number of Pods.", (*WORKLOAD["deployment"], *STORE, *ROUTER["replica_ratio"])),
+    "canary": Row("Two Deployments behind one Service, shares by the number of Pods.",
+                  tuple(dict.fromkeys((*WORKLOAD["deployment"], *STORE, *ROUTER["replica_ratio"])))),
 }  # fmt: skip
 """A strategy with all that it needs."""
 

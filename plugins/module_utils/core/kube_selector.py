@@ -12,6 +12,9 @@ from .kube_template import template_of
 
 Manifest = Mapping[str, Any]
 
+TRACKED = frozenset({"app.kubernetes.io/instance", "argocd.argoproj.io/instance"})
+"""Labels by which a GitOps controller knows what it made, and removes what its source does not have."""
+
 OTHER_SIDE = {"stable": "canary", "canary": "stable", "blue": "green", "green": "blue", "primary": "canary"}
 """Values of a label that tell two slots apart."""
 
@@ -55,7 +58,8 @@ def sibling(manifest: Manifest, name: str, to: str) -> Optional[dict[str, Any]]:
     notes = {key: value for key, value in (inner.get("annotations") or {}).items() if not key.startswith("progressive.delivery/")}
     made = {**template, "metadata": {**inner, "annotations": notes, "labels": {**(inner.get("labels") or {}), **changed}}}
     selector = {**manifest["spec"]["selector"], "matchLabels": {**labels, **changed}}
-    meta = {"name": name, "labels": {**(manifest["metadata"].get("labels") or {}), **changed}}
+    own = {key: value for key, value in (manifest["metadata"].get("labels") or {}).items() if key not in TRACKED}
+    meta = {"name": name, "labels": {**own, **changed}}
     return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": meta,
             "spec": {**manifest["spec"], "selector": selector, "template": made}}
 

@@ -50,7 +50,7 @@ def main_container(template: Manifest, name: str = "", where: str = "") -> dict[
     known = {container["name"]: container for container in containers(template)}
     if name and name not in known:
         raise unknown("container", name, known, where=where)
-    default = str((template.get("metadata") or {}).get("annotations", {}).get(DEFAULT_CONTAINER, ""))
+    default = str(((template.get("metadata") or {}).get("annotations") or {}).get(DEFAULT_CONTAINER, ""))
     chosen = known.get(name or default) or next(iter(known.values()), None)
     if chosen is None:
         raise ConfigError("its Pod template has no container", where=where)
@@ -64,12 +64,35 @@ def version_of(template: Manifest, container: str = "") -> str:
         return ""
     image = str(main_container(template, container if container in names else "").get("image", ""))
     notes = (template.get("metadata") or {}).get("annotations") or {}
-    return str(notes[VERSION]) if notes.get(IMAGE) == image and notes.get(VERSION) else tag(image)
+    return str(notes[VERSION]) if notes.get(VERSION) and same_image(image, str(notes.get(IMAGE))) else tag(image)
+
+
+def same_image(image: str, noted: str) -> bool:
+    """Whether an image is the one that was noted, perhaps with its digest added since, as admission does that pins tags."""
+    return image == noted or image.startswith(f"{noted}@")
 
 
 def int_or_string(bound: Union[int, str]) -> Union[int, str]:
     """A number of Pods, or a percentage, as the API wants it: ``"1"`` is 1, ``"25%"`` stays."""
     return int(bound) if str(bound).isdigit() else bound
+
+
+def check_shape(manifest: Any, where: str, *, whole: bool = False) -> None:
+    """Raise ConfigError for a manifest, or a patch of one, that is not shaped as a workload is. ``whole``: each container has a name."""
+    found, path = manifest, where
+    for name in ("spec", "template", "spec"):
+        for part in ("metadata", name):
+            inner = found.get(part)
+            if inner is not None and not isinstance(inner, Mapping):
+                raise ConfigError(f"{inner!r} is no mapping", where=f"{path}.{part}", do="Write it as kubectl get -o yaml shows it.")
+        found, path = found.get(name) or {}, f"{path}.{name}"
+    for kind in ("initContainers", "containers"):
+        given = found.get(kind) or ()
+        if not isinstance(given, (list, tuple)) or not all(isinstance(item, Mapping) for item in given):
+            raise ConfigError("it is no list of containers", where=f"{path}.{kind}", do="Write it as kubectl get -o yaml shows it.")
+        for number, item in enumerate(given if whole else ()):
+            if not isinstance(item.get("name"), str):
+                raise ConfigError("it has no name", where=f"{path}.{kind}[{number}]")
 
 
 def filled(value: Any, version: str) -> Any:
@@ -132,7 +155,10 @@ def with_images(manifest: Manifest, recipe: Recipe, version: str, where: str = "
 
 def annotated(template: Manifest, version: str, container: str = "") -> dict[str, Any]:
     """The template with its version noted on it."""
-    notes = {VERSION: version, IMAGE: main_container(template, container)["image"]}
+    main = main_container(template, container)
+    if not main.get("image"):
+        raise ConfigError(f"container {main['name']} has no image", do="Say it in the manifest, or give image.")
+    notes = {VERSION: version, IMAGE: main["image"]}
     noted: dict[str, Any] = strategic(template, {"metadata": {"annotations": notes}})
     return noted
 
@@ -143,7 +169,8 @@ def fresh(like: Manifest, name: str, recipe: Recipe, version: str, replicas: int
     kept = {key: source[key] for key in ("apiVersion", "kind") if key in source}
     meta = {key: value for key, value in source.get("metadata", {}).items() if key == "labels"}
     spec = {**source["spec"], "replicas": replicas}
-    made = with_images({**kept, "metadata": {**meta, "name": name}, "spec": spec}, recipe, version, where)
+    patch = _without_fixed(filled(recipe.patch, version))
+    made = with_images(strategic({**kept, "metadata": {**meta, "name": name}, "spec": spec}, patch, f"{where}.patch"), recipe, version, where)
     return _with_template(made, annotated(renamed(template_of(made), recipe.configs), version, recipe.container))
 
 
@@ -161,7 +188,7 @@ def same_template(one: Manifest, other: Manifest) -> bool:
 
 def _replaced(manifest: Manifest, recipe: Recipe, version: str, where: str) -> dict[str, Any]:
     given: dict[str, Any] = _without_fixed(filled(recipe.manifest, version))
-    given = with_images(given, recipe, version, where)
+    given = with_images(strategic(given, _without_fixed(filled(recipe.patch, version)), f"{where}.patch"), recipe, version, where)
     template = annotated(renamed(template_of(given), recipe.configs), version, recipe.container)
     digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
     given.pop("status", None)

@@ -192,13 +192,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Progress:
-    """One look at a track that is changing. ``why`` says what is waited for, or, with ``failed``, what will not get better by waiting."""
+    """One look at a track that is changing. ``why`` says what is waited for, or, with ``failed``, what will not get better by waiting. ``version``: what the
+    track is told to run, where that is known; ``by``: who else told it so last, in brackets."""
 
     done: bool
     why: str
     failed: bool = False
     ready: int = 0
     wanted: int = 0
+    version: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,8 @@ class Plan:
     ``start`` are the routes at the start, ``home`` the tracks as the inventory has them, ``full_load`` the number of
     hosts or pods that carried all traffic; ``resolution``: the router's, 0 when there is none; ``by_hosts``: versions are put on hosts, by
     the user's tasks; ``called``: what people call a slot. ``max_failed`` hosts may fail over the whole run before ``on_failure``
-    (rollback_all, rollback_failed or hold) says what happens. ``after`` is the slot that is stable once promoted.
+    (rollback_all, rollback_failed or hold) says what happens. ``after`` is the slot that is stable once promoted. ``former``: what the cluster
+    remembers stable's template by, where its version is the one that is shipped and so does not tell the two apart.
     """
 
     strategy: str
@@ -124,6 +125,7 @@ class Plan:
     max_failed: int = 0
     on_failure: str = "rollback_all"
     notes: tuple[str, ...] = ()
+    former: str = ""
 
     @property
     def digest(self) -> str:

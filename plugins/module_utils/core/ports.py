@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol, runtime_checkable
 
+from .errors import DeliveryError
 from .model import Asked, Capability, Observation, Progress, Routes, Series, Track, Verdict, Window
 
 
@@ -35,6 +36,14 @@ class TrafficRouter(Protocol):
 
     def release(self) -> None:
         """Remove what this router created and nobody needs any more; weights stay as they are."""
+
+
+@runtime_checkable
+class Reaching(Protocol):
+    """What a TrafficRouter of several load balancers, or of several objects, has besides."""
+
+    def write_reachable(self, want: Routes) -> Mapping[str, DeliveryError]:
+        """Write all that can be written; what went wrong, by name. For a way back, which waits for none of them. Raises DeliveryError where nothing could."""
 
 
 @runtime_checkable
@@ -215,6 +224,9 @@ class Remembering(Protocol):
 
     def former(self, track: str, to: int) -> Former:
         """Revision ``to`` of the track; 0 is the one before the present. Raises ConfigError."""
+
+    def present(self, track: str) -> str:
+        """What the template that the track has now is remembered by; '' where it is not."""
 
     def restore(self, track: str, name: str) -> bool:
         """Put back what is remembered under this name; whether something was written. Raises ConfigError."""

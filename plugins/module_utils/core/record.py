@@ -18,7 +18,7 @@ from .errors import ConfigError
 from .experiment.trial import Trial
 from .experiment.verdict import Says
 from .model import Routes
-from .plan import Plan, Step, routes_at
+from .plan import Kind, Plan, Step, routes_at
 
 SCHEMA = 1
 MOST_VERDICTS = 50
@@ -154,6 +154,10 @@ class Record:
     def steps(self) -> tuple[Step, ...]:
         """The steps that are being walked now."""
         return self.way_back if self.back else self.plan.steps
+
+    def given(self, track: str) -> str:
+        """The version that the steps so far put on the track, '' where they put none."""
+        return next((step.version for step in reversed(self.steps[: self.position]) if step.kind is Kind.DEPLOY and step.track == track), "")
 
     @property
     def routes(self) -> Routes:

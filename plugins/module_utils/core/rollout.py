@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Union
 
 from .capacity import PRESETS
@@ -36,14 +36,22 @@ class Update:
         return cls(max_unavailable=unavailable if max_unavailable is None else max_unavailable, max_surge=surge if max_surge is None else max_surge)
 
 
-def wait(workload: ManagedWorkload, track: str, clock: Clock, timeout: float, on_look: Callable[[Progress], None] = lambda look: None) -> Progress:
-    """The last look at ``track``: done, failed for good, or not done after ``timeout`` seconds.
+def kept(look: Progress, version: str) -> Progress:
+    """``look``, failed where the track was given ``version`` and is told to run another one now: whoever undid that, its readiness says nothing of ours."""
+    if not version or look.failed or look.version in ("", version):
+        return look
+    return replace(look, done=False, failed=True, why=f"it was given {version}, and somebody else put {look.version} in its place{look.by}")
+
+
+def wait(workload: ManagedWorkload, track: str, clock: Clock, timeout: float, on_look: Callable[[Progress], None] = lambda look: None,
+         version: str = "") -> Progress:
+    """The last look at ``track``: done, failed for good, or not done after ``timeout`` seconds. ``version``: what it was given, where it was.
 
     ``on_look`` is called whenever what is waited for has changed, and at least every few seconds; it may raise to end the wait.
     """
     deadline = clock.now() + timeout
     while True:
-        look = workload.progress(track)
+        look = kept(workload.progress(track), version)
         on_look(look)
         left = deadline - clock.now()
         if look.done or look.failed:

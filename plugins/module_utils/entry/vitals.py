@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ..core import rollout
 from ..core.errors import Unavailable
 from ..core.ports import ManagedWorkload
 from ..core.record import Record
@@ -30,7 +31,7 @@ def vitals(current: Run, candidate: str) -> Vitals:
     """What is asked of the candidate of a release."""
     called = current.record.plan.called.get(candidate, candidate)
     hosts = still_there(current.tracks.get(candidate, ()), current.record)
-    return vitals_of(current.spec, candidate, called, by_hosts=current.by_hosts, hosts=hosts)
+    return vitals_of(current.spec, candidate, called, by_hosts=current.by_hosts, hosts=hosts, version=current.record.given(candidate))
 
 
 def still_there(hosts: tuple[str, ...], record: Record) -> tuple[str, ...]:
@@ -38,12 +39,13 @@ def still_there(hosts: tuple[str, ...], record: Record) -> tuple[str, ...]:
     return tuple(host for host in hosts if host not in record.lost)
 
 
-def vitals_of(spec: Mapping[str, Any], track: str, called: str, *, by_hosts: bool, hosts: tuple[str, ...]) -> Vitals:
-    """The same of any track. ``called``: the object's name, for messages; ``hosts``: where the workload is one of hosts."""
+def vitals_of(spec: Mapping[str, Any], track: str, called: str, *, by_hosts: bool, hosts: tuple[str, ...], version: str = "") -> Vitals:
+    """The same of any track. ``called``: the object's name, for messages; ``hosts``: where the workload is one of hosts; ``version``: what a workload of
+    another kind was given, where it was."""
     if by_hosts:
         pool = Answers(spec, lambda: targets_of(spec, hosts))
         return Vitals(pool.unhealthy, lambda: pool.doubtful)
-    readiness = Readiness(build.workload(spec), track, called, spec)
+    readiness = Readiness(build.workload(spec), track, called, spec, version)
     answers = Answers(spec, lambda: replicas_of(spec, track))
     return Vitals(lambda: readiness.unhealthy() or answers.unhealthy(), lambda: readiness.doubtful or answers.doubtful)
 
@@ -75,14 +77,15 @@ class Answers:
 
 
 class Readiness:
-    """What the workload itself says: a replica that cannot live is an illness at once, one that was ready and is not any more after two looks.
+    """What the workload itself says: a replica that cannot live is an illness at once, and so is another version than the one it was given; one that was
+    ready and is not any more after two looks.
 
     Replicas that an autoscaler adds or takes away are neither. ``rollout_health.max_failed`` may be away, but not all: who is watched serves, so that
     one is expected from the first look on.
     """
 
-    def __init__(self, workload: ManagedWorkload, track: str, called: str, spec: Mapping[str, Any]) -> None:
-        self._workload, self._track, self._called = workload, track, called
+    def __init__(self, workload: ManagedWorkload, track: str, called: str, spec: Mapping[str, Any], version: str = "") -> None:
+        self._workload, self._track, self._called, self._version = workload, track, called, version
         self._health = parsed(spec["health"], "rollout_health") if spec.get("health") else None
         self._most: Optional[int] = None
         self._missed = 0
@@ -93,7 +96,7 @@ class Readiness:
 
     def unhealthy(self) -> Optional[str]:
         try:
-            look = self._workload.progress(self._track)
+            look = rollout.kept(self._workload.progress(self._track), self._version)
         except Unavailable:
             return None
         if look.failed:

@@ -25,7 +25,7 @@ from ..clients.kube_resources import GATEWAYS, HTTPROUTES
 from ..clients.kube_slots import SLOTS, Slots, ready_endpoints
 from ..core import gateway_status
 from ..core.affinity import AFFINITY, Cookie
-from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
+from ..core.errors import ConfigError, Conflict, DeliveryError, Unavailable, Unsupported
 from ..core.kube_rights import ROUTER, Rights
 from ..core.lease import Marker
 from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
@@ -117,14 +117,33 @@ class GatewayApiRouter:
             why = self._unready(want, live)
             if why:
                 raise Unavailable(why, where=f"HTTPRoute {self.kube.namespace}/{self.names[0]}", do="It gets requests when its Pods are ready.")
-        for name, edit in edits.items():
+        for name in edits:
+            self._put(name, want, live[name])
+
+    def write_reachable(self, want: Routes) -> dict[str, DeliveryError]:
+        """Write every HTTPRoute that is there and has both Services; what went wrong, by name. Raises DeliveryError where that is all of them."""
+        why = self._silent([slot for slot in SLOTS if want.weight(slot)])
+        if why:
+            raise Unavailable(why, where=f"HTTPRoute {self.kube.namespace}/{self.names[0]}")
+        failed: dict[str, DeliveryError] = {}
+        for name in self._all():
             try:
-                changed(self.kube, HTTPROUTES, name, edit, known=live[name], marker=self.marker)
-            except ConfigError:
-                if not self._alone(want):
-                    raise
-                # A way back waits for nobody's cookie: without it, if it was that.
-                changed(self.kube, HTTPROUTES, name, partial(self._edited, routes=self._aims(want)[name], held=False), marker=self.marker)
+                self._put(name, want)
+            except (ConfigError, Conflict, Unsupported) as error:
+                failed[name] = error
+        if set(self.names) <= set(failed):
+            raise failed[self.names[0]]
+        return failed
+
+    def _put(self, name: str, want: Routes, known: Optional[Manifest] = None) -> None:
+        edit = partial(self._edited, routes=self._aims(want)[name])
+        try:
+            changed(self.kube, HTTPROUTES, name, edit, known=known, marker=self.marker)
+        except ConfigError:
+            if not self._alone(want):
+                raise
+            # A way back waits for nobody's cookie: without it, if it was that.
+            changed(self.kube, HTTPROUTES, name, partial(edit, held=False), marker=self.marker)
 
     def rehearse(self, want: Routes) -> None:
         for name, routes in self._aims(want).items():

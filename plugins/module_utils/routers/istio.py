@@ -164,6 +164,21 @@ class IstioRouter:
             with contextlib.suppress(ConfigError, Conflict, Unavailable):
                 self._hold(want)
 
+    def write_reachable(self, want: Routes) -> dict[str, DeliveryError]:
+        """Write every VirtualService that is there and has the rules; what went wrong, by name. Raises DeliveryError where that is all of them."""
+        why = self._silent([slot for slot in SLOTS if want.weight(slot)])
+        if why:
+            raise Unavailable(why, where=f"VirtualService {self.kube.namespace}/{self.names[0]}")
+        failed: dict[str, DeliveryError] = {}
+        for name in self.names:
+            try:
+                changed(self.kube, VIRTUALSERVICES, name, partial(self._edited, routes=want), marker=self.marker)
+            except (ConfigError, Conflict, Unsupported) as error:
+                failed[name] = error
+        if len(failed) == len(self.names):
+            raise failed[self.names[0]]
+        return failed
+
     def rehearse(self, want: Routes) -> None:
         """The server's own words, those of Istio's webhook among them."""
         if self.rule and self.labels:
@@ -380,7 +395,14 @@ class IstioRouter:
         """Names of the Pods that answer for the slot."""
         name, space = virtual_service.service_of(self.layout.slots[slot].host, self.kube.namespace)
         behind = ready_endpoints(self.kube, name, space)
-        return behind & ready_pods(pods_of(self.kube, self._subsets()[slot], space)) if self.rule else behind
+        return behind & ready_pods(pods_of(self.kube, self._labels(slot), space)) if self.rule else behind
+
+    def _labels(self, slot: str) -> Labels:
+        """Those of this slot's subset: that the other's is gone, or is not as it was, is in nobody's way back. Raises ConfigError."""
+        subset = self.layout.slots[slot].subset
+        manifest = found(self.kube, DESTINATIONRULES, self.rule)
+        there = {each.get("name") for each in manifest["spec"].get("subsets") or ()}
+        return self.labels[subset] if subset in self.labels and subset not in there else destination_rule.labels_of(manifest, subset)
 
     def _unready(self, want: Routes, live: Mapping[str, Manifest]) -> str:
         now = [virtual_service.read(live[name], self.layout) for name in self.names]

@@ -15,11 +15,11 @@ from typing import Any, ClassVar, Optional
 
 from ..clients.kube import KUBE_OPTIONS, Kube
 from ..clients.kube_edit import Manifest, change, changed_by, fence_of, found, rehearsed, writer_of
-from ..clients.kube_resources import DAEMONSETS, HPAS, SERVICES
+from ..clients.kube_resources import DAEMONSETS, HPAS, PODS, SERVICES
 from ..clients.kube_slots import SLOTS, Slots, ready_endpoints, written
 from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
 from ..core.kube_rights import ROUTER, Rights
-from ..core.kube_selector import labels_of, selects, sibling
+from ..core.kube_selector import labels_of, selects, sibling, text
 from ..core.lease import Marker
 from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
 from ..core.options import Option, Options
@@ -108,7 +108,9 @@ class ReplicaRatioRouter:
 
     def rehearse(self, want: Routes) -> None:
         pods = wanted_pods(want)
-        for track, manifest in self._manifests().items():
+        live = self._manifests()
+        self._check_strangers(live)
+        for track, manifest in live.items():
             rehearsed(self.kube, self.slots.resource, manifest, edit(manifest, pods[track]), self.slots.namespace)
 
     def rights(self) -> Rights:
@@ -152,6 +154,17 @@ class ReplicaRatioRouter:
             if manifest is not None and not selects({"matchLabels": matched}, labels_of(manifest)):
                 raise ConfigError(f"the Service finds {written(matched)}, and the Pods of {name} have {written(labels_of(manifest))}",
                                   where=f"Service {self.service}", do="It has to lead to the Pods of both: let it look for labels that both have.")
+
+    def _check_strangers(self, live: Mapping[str, Manifest]) -> None:
+        """Raise ConfigError for Pods behind the Service that are of neither slot: the shares would be others, and no change would ever be seen as done."""
+        if not self.service:
+            return
+        space = self.slots.namespace
+        own = {pod["metadata"]["name"] for each in live.values() for pod in self.kube.list(PODS, space, labels=text(each["spec"].get("selector") or {}))}
+        strangers = sorted(ready_endpoints(self.kube, self.service, space) - own)
+        if strangers:
+            raise ConfigError(f"it also leads to {', '.join(strangers[:3])}, of neither slot", where=f"Service {self.service}",
+                              do="Have it find the Pods of the two workloads and no others, or use a router that splits requests.")
 
     def _scale(self, track: str, number: int) -> None:
         change(self.kube, self.slots.resource, self.slots.names[track], partial(edit, number=number), self.slots.namespace, self.marker)

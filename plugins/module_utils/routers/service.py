@@ -135,7 +135,17 @@ class ServiceRouter:
         live: dict[str, Manifest] = {slot: manifest for slot, manifest in read.items() if manifest is not None}
         first = next(iter(live.values()), None)
         made = {slot: sibling(first, name, name) for slot, name in slots.names.items() if slot not in live} if first is not None else {}
-        return {slot: live.get(slot) or made.get(slot) or found(self.kube, slots.resource, name, slots.namespace) for slot, name in slots.names.items()}
+        return {slot: live.get(slot) or made.get(slot) or self._led_to(first) or found(self.kube, slots.resource, name, slots.namespace)
+                for slot, name in slots.names.items()}
+
+    def _led_to(self, other: Optional[Manifest]) -> Optional[Manifest]:
+        """What is gone and was no sibling of ``other``, as far as the Service says: it leads there still. None where it leads to ``other``."""
+        service = self.kube.get(SERVICES, self.name)
+        if other is None or service is None:
+            return None
+        own = other["spec"]["selector"].get("matchLabels") or {}
+        theirs = {label: value for label, value in (service["spec"].get("selector") or {}).items() if own.get(label, value) != value}
+        return {"spec": {"selector": {"matchLabels": {**own, **theirs}}}} if theirs else None
 
     def _aims(self, want: Routes) -> list[tuple[str, Routes]]:
         """Each Service with what it shall do."""

@@ -72,8 +72,8 @@ class MemoryWorkload:
         if found["waiting"]:
             found["waiting"] -= 1
             world_file.save(self._path, world)
-            return Progress(False, f"0 of {found['replicas']} replicas are ready", wanted=found["replicas"])
-        return Progress(True, "", ready=found["replicas"], wanted=found["replicas"])
+            return Progress(False, f"0 of {found['replicas']} replicas are ready", wanted=found["replicas"], version=found["version"])
+        return Progress(True, "", ready=found["replicas"], wanted=found["replicas"], version=found["version"])
 
     def await_change(self, track: str, seconds: float) -> None:
         """Whatever is waited for comes with the next look."""

@@ -147,14 +147,14 @@ def way_back(plan: Plan, position: int, *, immediate: bool = False) -> tuple[Ste
         return ()
     touched = any(step.kind is Kind.DEPLOY and step.track == plan.stable for step in begun)
     if plan.candidate == plan.stable:
-        return tuple(_deploy(plan, plan.stable, plan.previous)) if touched and plan.previous else ()
+        return tuple(_restored(plan)) if touched and plan.previous else ()
     now = routes_at(plan, position)
     then = apply(now, begun[-1], plan)
     share = max(now.weight(plan.candidate), then.weight(plan.candidate))
     heard = share > 0 or now.matches or then.matches  # of the candidate, by whoever sends it requests
     steps: list[Step] = []
     if touched:
-        steps.extend(_deploy(plan, plan.stable, plan.previous, plan.full_load if now.pods else None))
+        steps.extend(_restored(plan, plan.full_load if now.pods else None))
     elif share > 0:
         steps.extend(_scaled(plan, plan.stable, plan.full_load) if now.pods else [_ready(plan, plan.stable)])
     if share > 0:
@@ -165,6 +165,15 @@ def way_back(plan: Plan, position: int, *, immediate: bool = False) -> tuple[Ste
     delay = next((step.duration for step in plan.steps if step.kind is Kind.RETIRE), SCALE_DOWN_DELAY)
     steps.append(Step(f"retire {_called(plan, plan.candidate)}", Kind.RETIRE, track=plan.candidate, duration=delay if heard else 0.0))
     return tuple(steps)
+
+
+def _restored(plan: Plan, replicas: Optional[int] = None) -> Iterator[Step]:
+    """What ran on stable before. By its version, or, where that is the new one's as well, by what the cluster remembers it by."""
+    deploy, *ready = _deploy(plan, plan.stable, plan.previous, replicas)
+    yield replace(deploy, revision=plan.former)
+    if plan.former and replicas is not None:  # what is remembered says nothing of replicas
+        yield Step(f"scale {_called(plan, plan.stable)} to {replicas}", Kind.SCALE, track=plan.stable, replicas=replicas)
+    yield from ready
 
 
 def lost(plan: Plan, position: int) -> tuple[str, ...]:

@@ -15,7 +15,9 @@ from ...core.errors import Away, DeliveryError, Fenced, Interrupted
 from ...core.health import HEALTH_OPTIONS
 from ...core.model import FULL, Progress
 from ...core.options import Option, Options, check
+from ...core.plan import WORKLOAD
 from ...core.poll import PollResult
+from ...core.ports import ManagedWorkload
 from ...core.record import Record
 from ...core.report import wording
 from ...core.target import Target, targets_from
@@ -96,9 +98,17 @@ def _not_ready(current: Run, context: Context) -> Optional[dict[str, Any]]:
         if reason:
             raise _Stopped(reason)
 
+    untouched = current.record.back and not any(step.kind in WORKLOAD and step.track == track for step in current.record.way_back[: current.record.position])
+    timeout = duration(current.spec["deploy_timeout"])
     started = context.clock.now()
     try:
-        look = rollout.wait(workload, track, context.clock, duration(current.spec["deploy_timeout"]), on_look)
+        if untouched and current.record.plan.full_load and _put_to_sleep(workload, track):
+            # Somebody, or what scales idle workloads to 0, while it had no traffic: it is about to have all of it.
+            workload.scale(track, current.record.plan.full_load)
+            context.say(f"{current.label}: it was scaled to 0, and gets its {wording.plural(current.record.plan.full_load, 'Pod')} back")
+        elif untouched:
+            timeout = min(timeout, duration(current.spec["propagation_timeout"]))
+        look = rollout.wait(workload, track, context.clock, timeout, on_look, current.record.given(track))
     except _Stopped as stopped:
         return seen(current, Result.ABORTED, str(stopped))
     except (Away, Fenced, Interrupted):
@@ -110,7 +120,16 @@ def _not_ready(current: Run, context: Context) -> Optional[dict[str, Any]]:
     if look.done:
         context.say(f"{current.label}: {look.ready} of {wording.plural(look.wanted, 'Pod')}")
         return None
+    if untouched and look.ready:
+        # What it lacks no release made it lack. To wait for that would leave everybody on a version that is known to be bad.
+        context.say(f"{current.label}: {look.why}: these take over")
+        return None
     return seen(current, Result.FAILED, f"{called} does not get ready: {look.why}")
+
+
+def _put_to_sleep(workload: ManagedWorkload, track: str) -> bool:
+    found = workload.read().get(track)
+    return found is not None and not found.replicas
 
 
 def replicas_of(spec: Mapping[str, Any], track: str) -> tuple[Target, ...]:

@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Optional
 
 from ...clients import kube_access
@@ -99,6 +100,8 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         managed = None if by_hosts else build.workload(spec)
         tracks = managed.read() if managed else {}
         plan = _compile(release, record, hosts, tracks, router)
+        if plan.previous == plan.version and isinstance(managed, Remembering):
+            plan = replace(plan, former=managed.present(plan.stable))
         foreseen = managed.foresee(plan) if managed else []
     # To go back nobody is asked but the load balancer: metrics that are down with everything else must not be in the way.
     if params["probe"] and params["asked"] == "rollout" and not (record is not None and record.running and record.back):

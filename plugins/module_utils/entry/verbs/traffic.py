@@ -13,11 +13,10 @@ from typing import Any, Optional
 from ...core.advance import Result
 from ...core.codec import decode, encode
 from ...core.errors import Away, ConfigError, DeliveryError, Fenced, Interrupted, TimedOut, Unavailable, Unsupported
-from ...core.fleet import Fleet
 from ...core.model import Capability, Member, Routes, Settlement
 from ...core.options import Option, Options
 from ...core.plan import Kind
-from ...core.ports import Assigning, Cutting, Heedful, Holding, Parting, TrafficRouter, Wary
+from ...core.ports import Assigning, Cutting, Heedful, Holding, Parting, Reaching, TrafficRouter, Wary
 from ...core.settle import drained, settle
 from ...core.units import duration, percent, show_duration, show_percent
 from .. import build
@@ -149,17 +148,18 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
 
 
 def _rest(current: Run, error: DeliveryError, context: Context) -> str:
-    """On the way back one load balancer that is silent, or refuses, keeps nobody else from getting stable: the others are written all the same."""
+    """On the way back one load balancer that is silent, or refuses, or one object that is gone, keeps nobody else from getting stable: the others are
+    written all the same."""
     if not current.record.back or not isinstance(error, (Unavailable, ConfigError, Unsupported)):
         return ""
     router = current.router()
-    if not isinstance(router, Fleet):
+    if not isinstance(router, Reaching):
         return ""
     try:
         router.write_reachable(current.target)
     except DeliveryError:
         return ""
-    return "; the load balancers that answer have what this step wants"
+    return "; the others have what this step wants"
 
 
 def _carry_out(current: Run, context: Context) -> dict[str, Any]:

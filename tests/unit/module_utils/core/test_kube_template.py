@@ -275,8 +275,9 @@ def test_a_sibling_has_the_labels_of_the_other_side_and_none_of_our_notes() -> N
 
 
 def test_a_config_map_is_named_by_its_content_and_references_follow() -> None:
-    name = kube_config.named("settings", {"a": "1"})
-    assert name.startswith("settings-") and name != kube_config.named("settings", {"a": "2"})
+    name = kube_config.named("settings", {"a": "1"}, "deployment/shop")
+    assert name.startswith("settings-") and name != kube_config.named("settings", {"a": "2"}, "deployment/shop")
+    assert name != kube_config.named("settings", {"a": "1"}, "deployment/pay"), "who tidies up asks nobody else"
     template = template_of(workload())
     template["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "settings"}}]
     other = {"name": "w", "configMap": {"name": "other-0123456789"}}
@@ -285,7 +286,7 @@ def test_a_config_map_is_named_by_its_content_and_references_follow() -> None:
     assert after["spec"]["containers"][0]["envFrom"] == [{"configMapRef": {"name": name}}, {"secretRef": {"name": "settings"}}]
     assert after["spec"]["volumes"] == [{"name": "v", "configMap": {"name": name, "optional": True}}, other]
     assert kube_config.references(after) == {name, "other-0123456789"}
-    assert kube_config.config_map("settings", {"a": "1"})["immutable"] is True
+    assert kube_config.config_map("settings", {"a": "1"}, "deployment/shop")["immutable"] is True
 
 
 def test_a_release_leads_its_template_to_its_own_config_maps() -> None:
@@ -297,9 +298,10 @@ def test_a_release_leads_its_template_to_its_own_config_maps() -> None:
 
 
 def test_old_config_maps_that_nobody_refers_to_are_unwanted() -> None:
-    labels = {kube_config.LABEL: "s"}
-    items = [{"metadata": {"name": f"s-{day}", "creationTimestamp": f"2026-01-0{day}T00:00:00Z", "labels": labels}} for day in range(1, 9)]
-    assert kube_config.unwanted(items, {"s-1"}) == ["s-2", "s-3"]
+    meta = {"labels": {kube_config.LABEL: "s"}, "annotations": {kube_config.OWNER: "deployment/shop"}}
+    items = [{"metadata": {"name": f"s-{day}", "creationTimestamp": f"2026-01-0{day}T00:00:00Z", **meta}} for day in range(1, 9)]
+    assert kube_config.unwanted(items, {"s-1"}, "deployment/shop") == ["s-2", "s-3"]
+    assert kube_config.unwanted(items, (), "deployment/pay") == []
 
 
 # Quotas

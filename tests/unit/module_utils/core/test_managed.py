@@ -169,6 +169,17 @@ def test_rolling_and_recreate_change_the_live_track():
         assert [step.name for step in way_back(plan, 1)] == ["deploy 1 to stable", "stable is ready"]
 
 
+def test_a_former_template_of_the_same_version_is_put_back_by_its_name():
+    plan = replace(compile_plan(brief("rolling", previous="2")), former="shop-7d9f")
+    assert [(step.kind, step.revision) for step in way_back(plan, 1)] == [(Kind.DEPLOY, "shop-7d9f"), (Kind.HEALTH, "")]
+    canary = replace(compile_plan(brief(previous="2")), former="shop-7d9f")
+    last = max(index for index, step in enumerate(canary.steps) if step.kind is Kind.DEPLOY)
+    assert [step.revision for step in way_back(canary, last) if step.kind is Kind.DEPLOY] == ["shop-7d9f"]
+    pods = replace(compile_plan(brief(previous="2", capabilities=PODS)), former="shop-7d9f")
+    last = max(index for index, step in enumerate(pods.steps) if step.kind is Kind.DEPLOY)
+    assert [(step.kind, step.replicas) for step in way_back(pods, last)][:3] == [(Kind.DEPLOY, 4), (Kind.SCALE, 4), (Kind.HEALTH, None)]
+
+
 def test_a_first_deploy_has_no_steps():
     plan = compile_plan(brief(first=True, previous=""))
     assert names(plan) == ["deploy 2 to stable", "stable is ready", "clean up", "promote"]

@@ -16,7 +16,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock
 from ansible_collections.progressive.delivery.plugins.module_utils.clients.journal import JournalFile
 from ansible_collections.progressive.delivery.plugins.module_utils.core import requests
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError
-from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Asked
+from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Asked, Progress
 from ansible_collections.progressive.delivery.plugins.module_utils.core.report.journal import Drain
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.stored import stored_record
@@ -284,3 +284,53 @@ def test_a_window_counts_good_versions_and_nothing_that_was_never_good(shop: Sho
 def test_revisions_are_for_workloads_that_have_them(shop: Shop) -> None:
     with pytest.raises(ConfigError, match="nobody keeps revisions of a memory"):
         shop.run("rollback", rollout_to_revision=0)
+
+
+@pytest.mark.parametrize(("ready", "goes_back"), [(3, True), (0, False)])
+def test_one_sick_pod_of_stable_that_nobody_touched_keeps_nobody_on_a_bad_version(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, ready: int, goes_back: bool) -> None:
+    """Its node is gone, say. A stable without a single Pod is gone back to by nobody."""
+    whole = MemoryWorkload.progress
+
+    def progress(workload: MemoryWorkload, track: str) -> Progress:
+        if track == "stable" and shop.clock.now() > 60:
+            return Progress(False, f"{ready} of 4 replicas are ready", ready=ready, wanted=4)
+        return whole(workload, track)
+
+    class Sick(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.now() > 60:
+                shop.breaks("2", "CrashLoopBackOff")
+
+    monkeypatch.setattr(MemoryWorkload, "progress", progress)
+    monkeypatch.setattr(MemoryWorkload, "await_change", lambda workload, track, seconds: shop.clock.sleep(seconds))
+    shop.clock = Sick()
+    ended = shop.run("rollout", "2", rollout_canary={"step_weights": [50, 100], "bake": "5m"})
+    assert ended["outcome"] == "partial" and "CrashLoopBackOff" in ended["reason"]
+    assert MemoryRouter(world=shop.router).read().weight("canary") == (0 if goes_back else 50)
+    if goes_back:
+        assert shop.clock.now() < 300, shop.clock.now()
+        assert any("3 of 4 replicas are ready (after 1:00): these take over" in line for line in shop.said), shop.said
+        assert "verification failed" in ended["reason"], "its missing Pod is said all the same"
+        assert shop.tracks["canary"][1] == 0
+
+
+@pytest.mark.parametrize("strategy", ["blue_green", "canary"])
+def test_a_stable_that_was_put_to_sleep_gets_its_pods_back_before_its_traffic(shop: Shop, strategy: str) -> None:
+    class Thrifty(FakeClock):
+        """Time in which somebody saves the Pods that have no traffic; then the new version breaks."""
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            world = json.loads(shop.path.read_text())
+            if self.now() > 60 and "2" not in world["faults"]:
+                world["tracks"]["stable"]["replicas"] = 0
+                world["faults"]["2"] = "CrashLoopBackOff"
+                shop.path.write_text(json.dumps(world))
+
+    shop.clock = Thrifty()
+    more = {"rollout_blue_green": {"post_promotion_bake": "5m"}} if strategy == "blue_green" else {"rollout_canary": {"step_weights": [50, 100], "bake": "5m"}}
+    assert shop.run("rollout", "2", rollout_strategy=strategy, **more)["outcome"] == "rolled_back"
+    assert shop.tracks["stable"] == ("1", 4) and MemoryRouter(world=shop.router).read().weight("stable") == 100
+    assert any("it was scaled to 0, and gets its 4 Pods back" in line for line in shop.said), shop.said

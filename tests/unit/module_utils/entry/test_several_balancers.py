@@ -115,5 +115,5 @@ def test_one_that_refuses_keeps_nobody_else_from_going_back(pair: Pair, monkeypa
         pair.traffic(begun)
     monkeypatch.undo()
     assert pair.record.outcome is not None and pair.record.outcome.value == "partial"
-    assert "no server c1" in pair.record.reason and "the load balancers that answer have what this step wants" in pair.record.reason
+    assert "no server c1" in pair.record.reason and "the others have what this step wants" in pair.record.reason
     assert pair.weights()[1] == 0

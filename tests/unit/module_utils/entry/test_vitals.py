@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,36 @@ def test_replicas_that_crash_while_a_bake_waits_end_it_without_any_metric(tmp_pa
     shop.clock = Doomed(shop)
     ended = shop.run("rollout", "2")
     assert ended["outcome"] == "rolled_back" and "CrashLoopBackOff" in ended["reason"]
+    assert 60 < shop.clock.now() < 120
+    assert shop.stable == ("stable", "1") and shop.tracks["stable"] == ("1", 4)
+
+
+class Undone(FakeClock):
+    """Time in which somebody puts the old version back after a minute, as ``kubectl rollout undo`` and GitOps do."""
+
+    def __init__(self, shop: Shop) -> None:
+        super().__init__()
+        self.shop = shop
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        world = json.loads(self.shop.path.read_text())
+        found = next((track for track in world["tracks"].values() if track["version"] == "2"), None)
+        if self.now() > 60 and found is not None:
+            found["version"] = "1"
+            self.shop.path.write_text(json.dumps(world))
+
+
+@pytest.mark.parametrize("file", [
+    {"rollout_strategy": "rolling", "rollout_router": None, "rollout_rolling": {"monitor": "5m"}},
+    {"rollout_strategy": "blue_green", "rollout_blue_green": {"post_promotion_bake": "5m"}},
+    {"rollout_canary": {"step_weights": [50, 100], "bake": "5m"}},
+], ids=["rolling", "blue_green", "canary"])
+def test_an_old_version_that_somebody_puts_back_is_not_watched_as_if_it_were_the_new_one(tmp_path: Path, file: dict[str, Any]) -> None:
+    shop = Shop(tmp_path, **file)
+    shop.clock = Undone(shop)
+    ended = shop.run("rollout", "2")
+    assert ended["outcome"] == "rolled_back" and "it was given 2, and somebody else put 1 in its place" in ended["reason"]
     assert 60 < shop.clock.now() < 120
     assert shop.stable == ("stable", "1") and shop.tracks["stable"] == ("1", 4)
 

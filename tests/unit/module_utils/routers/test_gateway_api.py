@@ -12,7 +12,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict, Unavailable, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Capability, Condition, MatchRoute, Member, Mirror, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
-from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Addressed, Heedful, Holding, Rehearsing
+from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Addressed, Heedful, Holding, Reaching, Rehearsing
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.gateway_api import GatewayApiRouter
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import COLORS, FakeCluster, deployment, http_route, service, taken
 from ansible_collections.progressive.delivery.tests.unit.kube_fake import FakeKube
@@ -368,3 +368,34 @@ def test_sessions_that_a_rule_holds_by_itself_are_warned_of(kube):
     assert "HTTPRoute shop holds sessions (sessionPersistence), by the API's rules even at 0 %" in line and "Say affinity" in line
     with pytest.raises(ConfigError, match="held by the cookie mine already"):
         made(kube, **AFFINITY).sessions()
+
+
+@pytest.mark.parametrize("options", [{"http_routes": ["shop", "api"], "http_route": None}, {"preview": "api"}], ids=["one of two", "preview"])
+@pytest.mark.parametrize("how", ["deleted", "without its rule", "both"])
+def test_on_the_way_back_a_route_that_went_keeps_nobody_else_from_stable(kube, options, how):
+    kube.put(HTTPROUTES, http_route("api"))
+    router = made(kube, **options)
+    router.write(split(100))
+    if how == "deleted":
+        kube.remove(HTTPROUTES, "api")
+    else:
+        for name in ("api", "shop") if how == "both" else ("api",):
+            kube.edit(HTTPROUTES, name, lambda body: body["spec"].update(rules=[]))
+    with pytest.raises(ConfigError):
+        router.write(split(0))
+    assert isinstance(router, Reaching)
+    if how == "both":
+        with pytest.raises(ConfigError, match="no rule holds"):
+            router.write_reachable(split(0))
+        return
+    assert list(router.write_reachable(split(0))) == ["api"]
+    assert weights(kube) == [100, 0]
+
+
+def test_on_the_way_back_nobody_is_led_to_a_stable_that_does_not_answer(kube):
+    router = made(kube)
+    router.write(split(100))
+    kube.edit(DEPLOYMENTS, "shop-stable", lambda body: body["spec"].update(replicas=0))
+    with pytest.raises(Unavailable, match="has no ready endpoint"):
+        router.write_reachable(split(0))
+    assert weights(kube) == [0, 100]

@@ -18,7 +18,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.errors i
 from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_rights import HOLDING
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Assignment, Capability, Condition, MatchRoute, Member, Mirror, Routes
 from ansible_collections.progressive.delivery.plugins.module_utils.core.options import validate
-from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Addressed, Heedful, Holding, Rehearsing
+from ansible_collections.progressive.delivery.plugins.module_utils.core.ports import Addressed, Heedful, Holding, Reaching, Rehearsing
 from ansible_collections.progressive.delivery.plugins.module_utils.routers.istio import UNSEEN, IstioRouter
 from ansible_collections.progressive.delivery.tests.contract.harness_kube import COLORS, FakeCluster, deployment, destination, service, virtual_service
 
@@ -397,3 +397,41 @@ def test_what_an_envoy_does_is_held_against_what_is_written(kube, states, why):
     manifest = edit(kube.get(VIRTUALSERVICES, "shop"), split(5, matches=TESTERS), router.layout)
     assert istio_envoys.cluster_names(manifest, router.layout, {}) == CLUSTERS
     assert istio_envoys.difference(manifest, router.layout, states, CLUSTERS) == why
+
+
+@pytest.mark.parametrize("how", ["deleted", "without its rule", "both"])
+def test_on_the_way_back_a_virtual_service_that_went_keeps_nobody_else_from_stable(kube, how):
+    kube.put(VIRTUALSERVICES, virtual_service("api"))
+    router = made(kube, virtual_service=None, virtual_services=["api", "shop"])
+    router.write(split(100))
+    if how == "deleted":
+        kube.remove(VIRTUALSERVICES, "api")
+    else:
+        for name in ("api", "shop") if how == "both" else ("api",):
+            kube.edit(VIRTUALSERVICES, name, lambda body: body["spec"].update(http=[]))
+    with pytest.raises(ConfigError):
+        router.write(split(0))
+    assert isinstance(router, Reaching)
+    if how == "both":
+        with pytest.raises(ConfigError, match="no rule holds"):
+            router.write_reachable(split(0))
+        return
+    assert list(router.write_reachable(split(0))) == ["api"]
+    assert [each["weight"] for each in kube.get(VIRTUALSERVICES, "shop")["spec"]["http"][0]["route"]] == [100, 0]
+
+
+@pytest.mark.parametrize("labels", [{}, {"destination_rule": {"canary": {"color": "green"}}}], ids=["there", "made by the release"])
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_what_becomes_of_the_subset_of_canary_is_in_nobodys_way_back(kube, labels, how):
+    """Somebody's GitOps put the DestinationRule back: half of the users are answered 503, and stable is as it was."""
+    router = by_subsets(kube, *(["blue"] if labels else ["blue", "green"]), **labels)
+    router.write(split(50))
+    theirs = [{"name": "blue", "labels": {"color": "blue"}}, *([{"name": "green", "labels": {"color": "lime"}}] if how == "changed" else [])]
+    kube.edit(DESTINATIONRULES, "shop", lambda body: body["spec"].update(subsets=theirs))
+    if labels and how == "changed":
+        with pytest.raises(ConfigError, match="subset green has the labels"):
+            router.write(split(0))
+        assert router.write_reachable(split(0)) == {}
+    else:
+        router.write(split(0))
+    assert [each["weight"] for each in kube.get(VIRTUALSERVICES, "shop")["spec"]["http"][0]["route"]] == [100, 0]

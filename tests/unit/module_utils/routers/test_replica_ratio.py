@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, ENDPOINTSLICES, HPAS, SERVICES
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_resources import DEPLOYMENTS, ENDPOINTSLICES, HPAS, PODS, SERVICES
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import Marker
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Member, Mirror, Routes
@@ -130,6 +130,19 @@ def test_the_endpoints_of_the_service_must_have_followed():
     piece = {"metadata": {"name": "shop-x", "labels": {"kubernetes.io/service-name": "shop"}}, "endpoints": [{"addresses": ["10.0.0.1"]}]}
     kube.put(ENDPOINTSLICES, piece)
     assert made(kube, service="shop").observe(want(33, 2, 1)).why == "Service shop has 1 ready endpoints instead of 3"
+
+
+def test_pods_of_somebody_else_behind_the_service_are_found_beforehand():
+    """Whoever counts endpoints would wait for ever, forward and on the way back."""
+    kube = Slow(1, 0)
+    kube.put(SERVICES, service("shop"))
+    kube.put(PODS, {"metadata": {"name": "stable-1", "labels": deployment("stable", 1)["spec"]["template"]["metadata"]["labels"]}})
+    endpoints = [{"addresses": [f"10.0.0.{number}"], "targetRef": {"name": name}} for number, name in enumerate(("stable-1", "old-1"))]
+    kube.put(ENDPOINTSLICES, {"metadata": {"name": "shop-x", "labels": {"kubernetes.io/service-name": "shop"}}, "endpoints": endpoints})
+    with pytest.raises(ConfigError, match="Service shop: it also leads to old-1, of neither slot"):
+        made(kube, service="shop").rehearse(want(50, 1, 1))
+    kube.edit(ENDPOINTSLICES, "shop-x", lambda body: body["endpoints"].pop())
+    made(kube, service="shop").rehearse(want(50, 1, 1))
 
 
 @pytest.mark.parametrize("more", [{"mirror": Mirror(Fraction(1))}, {"members": {"stable": (Member("web1"),)}}])

@@ -201,3 +201,22 @@ def test_pods_of_others_with_the_same_label_do_not_count(kube):
     router.write(GREEN)
     assert router.observe(GREEN).applied
     assert len(kube.list(PODS)) == 5
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_candidate_that_somebody_deletes_keeps_nobody_from_stable(kube, gone):
+    """Its labels are nobody's guess: all that is left of them is where the Service leads."""
+    for slot, version in (("stable", "v1"), ("canary", "v2")):
+        labels = {"app": "shop", "release": version}
+        spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}}}
+        kube.edit(DEPLOYMENTS, f"shop-{slot}", lambda body, spec=spec: body["spec"].update(spec))
+    kube.edit(SERVICES, "shop", lambda body: body["spec"].update(selector={"release": "v1"}))
+    workload = {"deployment": {"stable": "shop-stable", "canary": "shop-canary"}}
+    made(kube, workload=workload).write(GREEN)
+    assert kube.get(SERVICES, "shop")["spec"]["selector"]["release"] == "v2"
+    if gone:
+        kube.delete(DEPLOYMENTS, "shop-canary")
+    router = made(kube, workload=workload)
+    router.write(BLUE)
+    assert router.observe(BLUE).applied
+    assert kube.get(SERVICES, "shop")["spec"]["selector"] == {"release": "v1"}

@@ -22,6 +22,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.clients.kube_
     STATEFULSETS,
     Resource,
 )
+from ansible_collections.progressive.delivery.plugins.module_utils.core import rollout
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Conflict, Unsupported
 from ansible_collections.progressive.delivery.plugins.module_utils.core.kube_template import VERSION, template_of
 from ansible_collections.progressive.delivery.plugins.module_utils.core.model import Asked, Routes
@@ -29,7 +30,7 @@ from ansible_collections.progressive.delivery.plugins.module_utils.core.options 
 from ansible_collections.progressive.delivery.plugins.module_utils.core.plan import Kind, Plan, Step
 from ansible_collections.progressive.delivery.plugins.module_utils.core.rollout import Update
 from ansible_collections.progressive.delivery.plugins.module_utils.entry.catalog import WORKLOADS
-from ansible_collections.progressive.delivery.tests.unit.kube_controllers import FakeControllers, manifest
+from ansible_collections.progressive.delivery.tests.unit.kube_controllers import RESOURCES, FakeControllers, manifest
 
 IMAGE = "registry.test/shop:${version}"
 
@@ -188,6 +189,54 @@ def test_a_missing_slot_is_made_like_the_other(kube: FakeControllers) -> None:
     assert shop.read()["canary"].version == "2"
 
 
+def test_what_is_made_does_not_say_that_a_gitops_controller_made_it(kube: FakeControllers) -> None:
+    """It would be pruned in the middle of its release. Its Pods have the label: a Service may look for it."""
+    kube.remove(DEPLOYMENTS, "shop-canary")
+    kube.edit(DEPLOYMENTS, "shop-stable", lambda body: body["metadata"].update(labels={"app.kubernetes.io/instance": "shop", "team": "web"}))
+    kube.edit(DEPLOYMENTS, "shop-stable", lambda body: template_of(body)["metadata"]["labels"].update({"app.kubernetes.io/instance": "shop"}))
+    workload(kube, create_missing=True).deploy("canary", "2", 1)
+    made = live(kube, "shop-canary")
+    assert made["metadata"]["labels"] == {"team": "web", "app": "shop-canary"}
+    assert template_of(made)["metadata"]["labels"]["app.kubernetes.io/instance"] == "shop"
+
+
+ENV = {"spec": {"template": {"spec": {"containers": [{"name": "app", "env": [{"name": "NEW", "value": "${version}"}]}]}}}}
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["like the other", "of a manifest"])
+def test_what_is_made_is_patched_as_what_is_changed(kube: FakeControllers, whole: bool) -> None:
+    """A candidate without the patch would be the old version, and be measured as the new one."""
+    kube.remove(DEPLOYMENTS, "shop-canary")
+    given = {"manifest": manifest("deployment", "shop-canary"), "image": None} if whole else {"image": None}
+    shop = workload(kube, create_missing=True, patch=ENV, **given)
+    assert shop.deploy("canary", "2", 1)
+    assert template_of(live(kube, "shop-canary"))["spec"]["containers"][0].get("env") == [{"name": "NEW", "value": "2"}]
+
+
+def test_a_patch_goes_on_top_of_a_manifest(kube: FakeControllers) -> None:
+    shop = workload(kube, patch=ENV, manifest=manifest("deployment", "shop-stable", "registry.test/shop:2"), image=None)
+    assert shop.deploy("stable", "2") and not shop.deploy("stable", "2")
+    assert template_of(live(kube))["spec"]["containers"] == [{"name": "app", "image": "registry.test/shop:2", "env": [{"name": "NEW", "value": "2"}]}]
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["image", "manifest"])
+def test_what_went_away_is_not_made_again_as_a_version_that_it_would_not_be(kube: FakeControllers, whole: bool) -> None:
+    """Somebody deleted stable: its former version is not what this release's file says."""
+    given = {"manifest": manifest("deployment", "shop-stable", "registry.test/shop:2"), "image": None} if whole else {"image": "registry.test/shop:2"}
+    shop = workload(kube, create_missing=True, **given)
+    kube.remove(DEPLOYMENTS, "shop-stable")
+    with pytest.raises(ConfigError, match="nothing says what version 1 was"):
+        shop.deploy("stable", "1", 3)
+    assert kube.get(DEPLOYMENTS, "shop-stable") is None
+
+
+def test_what_went_away_is_made_again_by_its_image_where_that_follows_from_the_version(kube: FakeControllers) -> None:
+    shop = workload(kube, create_missing=True, patch=ENV)
+    kube.remove(DEPLOYMENTS, "shop-stable")
+    assert shop.deploy("stable", "1", 3) and image(kube) == "registry.test/shop:1"
+    assert "env" not in template_of(live(kube))["spec"]["containers"][0]
+
+
 # Autoscalers
 
 
@@ -208,6 +257,28 @@ def test_replicas_of_an_autoscaler_are_written_only_from_0_and_to_0(kube: FakeCo
     assert (hpa["spec"]["minReplicas"], hpa["metadata"]["annotations"]) == (2, {})
 
 
+@pytest.mark.parametrize("theirs", [1, 6])
+def test_a_minimum_that_its_owner_changes_while_it_is_held_is_what_they_get_back(kube: FakeControllers, theirs: int) -> None:
+    kube.put(HPAS, autoscaler("hpa", "shop-stable"))
+    workload(kube).deploy("canary", "2", 1)
+    assert live(kube, "hpa", HPAS)["spec"]["minReplicas"] == 3
+
+    def edited(body: dict[str, Any]) -> None:
+        body["spec"]["minReplicas"] = theirs
+        body["metadata"]["managedFields"] = [
+            {"manager": "kubectl-edit", "time": "2026-05-01T10:00:00Z", "fieldsV1": {"f:spec": {"f:minReplicas": {}}}}]  # fmt: skip
+
+    kube.edit(HPAS, "hpa", edited)
+    workload(kube).deploy("canary", "2", 2)
+    assert live(kube, "hpa", HPAS)["spec"]["minReplicas"] == max(3, theirs), "held all the same"
+    kube.edit(HPAS, "hpa", lambda body: body["metadata"].update(managedFields=[
+        {"manager": "progressive.delivery", "time": "2026-05-01T10:00:05Z", "fieldsV1": {"f:spec": {"f:minReplicas": {}}}}] if theirs < 3
+        else body["metadata"]["managedFields"]))  # fmt: skip
+    workload(kube).retire("canary")
+    hpa = live(kube, "hpa", HPAS)
+    assert hpa["spec"]["minReplicas"] == theirs and MINIMUM not in hpa["metadata"].get("annotations", {})
+
+
 def test_stable_keeps_what_it_has_while_traffic_moves_away(kube: FakeControllers) -> None:
     kube.put(HPAS, autoscaler("hpa", "shop-stable", least=1))
     shop = workload(kube)
@@ -222,6 +293,13 @@ def test_an_autoscaler_that_may_not_be_changed_is_left_alone(kube: FakeControlle
     kube.forbid("patch", "horizontalpodautoscalers")
     assert workload(kube).deploy("canary", "2", 4)
     assert live(kube, "hpa", HPAS)["spec"]["minReplicas"] == 2
+
+
+def test_what_is_retired_goes_though_its_named_autoscaler_is_gone(kube: FakeControllers) -> None:
+    kube.put(HPAS, autoscaler("hpa", "shop-canary"))
+    workload(kube, hpa="hpa").deploy("canary", "2", 3)
+    kube.remove(HPAS, "hpa")
+    assert workload(kube, hpa="hpa").retire("canary") and live(kube, "shop-canary")["spec"]["replicas"] == 0
 
 
 def test_a_named_autoscaler_has_to_be_there(kube: FakeControllers) -> None:
@@ -257,6 +335,53 @@ def test_config_maps_from_files(kube: FakeControllers, tmp_path: Path) -> None:
     assert [item["data"] for item in kube.list(CONFIGMAPS)] == [{"a.ini": "x=1"}, {"a.ini": "x=1"}]
     with pytest.raises(ConfigError, match="config_maps.settings: cannot read it"):
         workload(kube, config_maps={"settings": str(tmp_path / "nope")})
+
+
+def test_what_another_workload_reads_is_not_tidied_away(kube: FakeControllers) -> None:
+    """Both call it settings."""
+    kube.put(DEPLOYMENTS, manifest("deployment", "pay"))
+    kube.edit(DEPLOYMENTS, "pay", lambda body: template_of(body)["spec"]["containers"][0].update(envFrom=[{"configMapRef": {"name": "settings"}}]))
+    workload(kube, stable="pay", canary=None, config_maps={"settings": {"LEVEL": "1"}}).deploy("stable", "2")
+    [theirs] = [item["metadata"]["name"] for item in kube.list(CONFIGMAPS)]
+    for number in range(1, 9):
+        workload(kube, str(number), config_maps={"settings": {"LEVEL": str(number)}}).deploy("stable", str(number))
+        for item in kube.list(CONFIGMAPS):
+            if item["metadata"]["name"] != theirs:  # which is older than all of them
+                kube.edit(CONFIGMAPS, item["metadata"]["name"], lambda body: body["metadata"].setdefault("creationTimestamp", "2026-01-01T00:00:00Z"))
+    assert kube.get(CONFIGMAPS, theirs) is not None
+
+
+def test_a_folder_that_may_not_be_read_is_said(kube: FakeControllers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: str) -> list[str]:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.listdir", refused)
+    with pytest.raises(ConfigError, match="config_maps.settings: cannot read it: .*Permission denied"):
+        workload(kube, config_maps={"settings": str(tmp_path)})
+
+
+@pytest.mark.parametrize(("given", "where"), [
+    ({"metadata": "x"}, "patch.metadata"), ({"spec": "x"}, "patch.spec"), ({"spec": {"template": "x"}}, "patch.spec.template"),
+    ({"spec": {"template": {"metadata": 1}}}, "patch.spec.template.metadata"), ({"spec": {"template": {"spec": []}}}, "patch.spec.template.spec"),
+    ({"spec": {"template": {"spec": {"containers": "x"}}}}, "patch.spec.template.spec.containers"),
+    ({"spec": {"template": {"spec": {"initContainers": ["x"]}}}}, "patch.spec.template.spec.initContainers"),
+])  # fmt: skip
+def test_a_patch_of_another_shape_is_refused_where_it_is(kube: FakeControllers, given: Any, where: str) -> None:
+    with pytest.raises(ConfigError, match=f"rollout_workload.deployment.{where}: "):
+        workload(kube, patch=given)
+
+
+@pytest.mark.parametrize(("spec", "said"), [
+    ({"containers": [{"image": "x"}]}, r"containers.0.: it has no name"), ({"containers": [{"name": "app"}]}, "container app has no image"),
+    ({"containers": "x"}, "no list of containers"), ({"containers": None}, "has no container"), ("x", "is no mapping"),
+])  # fmt: skip
+def test_a_manifest_of_another_shape_is_refused(kube: FakeControllers, spec: Any, said: str) -> None:
+    given = manifest("deployment", "shop-stable")
+    given["spec"]["template"] = {"metadata": {"annotations": None}, "spec": spec}
+    with pytest.raises(ConfigError, match=said):
+        workload(kube, manifest=given, image=None).foresee(plan(deploys()))
+    if said.endswith("no image"):
+        assert workload(kube, manifest=given).deploy("stable", "2") and image(kube) == "registry.test/shop:2", "it may come from the release"
 
 
 # Progress
@@ -308,6 +433,36 @@ def test_an_image_set_by_somebody_else_after_us_is_said(kube: FakeControllers) -
     look = shop.progress("stable")
     assert look.failed and "somebody else set its image to registry.test/shop:hotfix, this release had set registry.test/shop:2" in look.why
     assert workload(kube, "3").progress("stable").done
+
+
+def test_an_image_whose_tag_admission_pins_is_still_ours(kube: FakeControllers) -> None:
+    shop = workload(kube, "2-rc", image="registry.test/shop:2")
+    shop.deploy("stable", "2-rc")
+    pinned = f"registry.test/shop:2@sha256:{'a' * 64}"
+    kube.edit(DEPLOYMENTS, "shop-stable", lambda body: template_of(body)["spec"]["containers"][0].update(image=pinned))
+    assert rollout.wait(shop, "stable", shop.clock, 9, version="2-rc").done and shop.read()["stable"].version == "2-rc"
+    kube.edit(DEPLOYMENTS, "shop-stable", lambda body: template_of(body)["spec"]["containers"][0].update(image="registry.test/shop:22"))
+    assert shop.progress("stable").failed
+
+
+@pytest.mark.parametrize("kind", ["deployment", "statefulset", "daemonset"])
+def test_a_template_that_somebody_put_back_is_not_what_was_given(kind: str) -> None:
+    """Its Pods are ready, and run the version before."""
+    made = FakeControllers()
+    made.put(RESOURCES[kind], manifest(kind, "shop-stable", replicas=3))
+    before, shop = template_of(live(made, resource=RESOURCES[kind])), workload(made, kind=kind)
+    shop.deploy("stable", "2")
+    assert rollout.wait(shop, "stable", shop.clock, 9, version="2").done
+
+    def undo(body: dict[str, Any]) -> None:
+        body["spec"]["template"] = before
+        body["metadata"]["managedFields"] = [
+            {"manager": "argocd", "time": "2026-05-01T10:00:00Z", "fieldsV1": {"f:spec": {"f:template": {}}}}]  # fmt: skip
+
+    made.edit(RESOURCES[kind], "shop-stable", undo)
+    look = rollout.wait(shop, "stable", shop.clock, 9, version="2")
+    assert look.failed and look.why == "it was given 2, and somebody else put 1 in its place (last changed by argocd at 2026-05-01T10:00:00Z)"
+    assert rollout.wait(shop, "stable", shop.clock, 9).done, "whoever gave it nothing expects nothing"
 
 
 def test_what_is_gone_is_said(kube: FakeControllers) -> None:
@@ -402,6 +557,15 @@ def test_a_slot_that_will_be_made_is_said(kube: FakeControllers) -> None:
     gone(kube)
     assert "Deployment shop-canary is not there and will be made" in workload(kube, create_missing=True).foresee(plan(deploys("canary", 1)))
     assert kube.writes == []
+
+
+def test_a_slot_whose_pods_would_be_the_other_ones_is_not_made(kube: FakeControllers) -> None:
+    """Of stable's own manifest: a Service in front of stable would lead to them at once."""
+    gone(kube)
+    given = manifest("deployment", "shop-stable", "registry.test/shop:2")
+    shop = workload(kube, manifest=given, image=None, create_missing=True)
+    with pytest.raises(ConfigError, match="the selector of one of shop-stable and shop-canary also matches the Pods of the other"):
+        shop.foresee(plan(deploys("canary", 1), Step("retire", Kind.RETIRE, track="stable")))
 
 
 @pytest.mark.parametrize(("stated", "planned", "replicas"), [({"replicas": 3}, None, 3), ({"replicas": 3}, 0, 0), ({}, None, 1)])
