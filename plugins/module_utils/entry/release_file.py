@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -217,6 +218,7 @@ SPEC: Options = {
 SHORTEST_LEASE = 5.0
 """Seconds. A lease that ends while its holder is between two tasks invites a second run in."""
 
+VERSIONS = ("version", "previous_version", "to_version")
 LONGEST_VERSION = 253
 DEEPEST, MOST_PARTS = 20, 20_000
 """Levels of nesting, and values in all, that one variable may have."""
@@ -244,6 +246,8 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
                 raise ConfigError(f"{name} is missing", where="the release file", do=option.description)
             continue
         key = name[len("rollout_"):]
+        if key in VERSIONS and isinstance(value, (float, datetime.datetime)):
+            raise ConfigError(f"YAML read it as {value}, which may not be what was written: 1.10 is the number 1.1", where=name, do="Put it in quotes.")
         if name == "rollout_steps":
             result[key] = [_step(item, f"{name}[{index}]") for index, item in enumerate(_list(value, name))]
         elif name == "rollout_notify":
@@ -263,7 +267,7 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError("nobody is asked anything", where=f"rollout_verify.{lacking}", do=f"Give it too, {do}.")
     if not result["version"].strip():
         raise ConfigError("rollout_version is empty", where="rollout_version", do="Say what to ship.")
-    for key in ("version", "previous_version", "to_version"):
+    for key in VERSIONS:
         if len(result.get(key, "")) > LONGEST_VERSION or not result.get(key, "").isprintable():
             raise ConfigError(f"{shown(result[key])} is no version", where=f"rollout_{key}", do="One short line without control characters.")
     if duration(result["lease"].get("ttl", "90s")) < SHORTEST_LEASE:

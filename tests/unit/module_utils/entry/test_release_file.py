@@ -10,6 +10,7 @@ import datetime
 import math
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,7 +85,8 @@ def test_a_good_file_makes_a_plan():
         metric(),
         metric(failureLimit=2),
         {"rollout_steps": []},
-        {"rollout_version": 2.5},
+        {"rollout_version": 20260101},
+        {"rollout_version": datetime.date(2026, 1, 1)},
         {"rollout_reason": None},
         strategy("canary", step_weight=20),
         strategy("canary", step_weights=[10, 50]),
@@ -124,6 +126,10 @@ BAD = [
     ({"rollout_version": "1\n2"}, "rollout_version"),
     ({"rollout_version": "v" * 300}, "rollout_version"),
     ({"rollout_version": ["2"]}, "rollout_version"),
+    ({"rollout_version": yaml.safe_load("1.10")}, "rollout_version", "1.1", "Put it in quotes"),
+    ({"rollout_version": yaml.safe_load("2026-01-01 10:00:00")}, "rollout_version", "Put it in quotes"),
+    ({"rollout_previous_version": 1.10}, "rollout_previous_version", "Put it in quotes"),
+    ({"rollout_to_version": 1.10}, "rollout_to_version", "Put it in quotes"),
     ({"rollout_version": True}, "rollout_version"),
     ({"rollout_version": "a\x00b"}, "rollout_version"),
     ({"rollout_to_version": "a\tb"}, "rollout_to_version"),
