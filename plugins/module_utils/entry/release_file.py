@@ -247,7 +247,8 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
             continue
         key = name[len("rollout_"):]
         if key in VERSIONS and isinstance(value, (float, datetime.datetime)):
-            raise ConfigError(f"YAML read it as {value}, which may not be what was written: 1.10 is the number 1.1", where=name, do="Put it in quotes.")
+            raise ConfigError(f"it came as {value}, which may not be what was written: 1.10 is the number 1.1", where=name,
+                              do="Put it in quotes; a template, under jinja2_native, ends with | string.")
         if name == "rollout_steps":
             result[key] = [_step(item, f"{name}[{index}]") for index, item in enumerate(_list(value, name))]
         elif name == "rollout_notify":
