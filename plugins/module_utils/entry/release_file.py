@@ -274,7 +274,8 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
         if len(result.get(key, "")) > LONGEST_VERSION or not result.get(key, "").isprintable():
             raise ConfigError(f"{shown(result[key])} is no version", where=f"rollout_{key}", do="One short line without control characters.")
         if result.get(key) and in_folders and not NAME.fullmatch(result[key]):
-            raise ConfigError(f"{shown(result[key])} cannot be the name of a release folder", where=f"rollout_{key}", do="Letters, digits, '.', '_', ':' and '-'.")
+            raise ConfigError(f"{shown(result[key])} cannot be the name of a release folder", where=f"rollout_{key}",
+                              do="Letters, digits, '.', '_', ':' and '-'.")
     if duration(result["lease"].get("ttl", "90s")) < SHORTEST_LEASE:
         raise ConfigError(f"{result['lease']['ttl']} is shorter than a task may take", where="rollout_lease.ttl",
                           do=f"Use {show_duration(SHORTEST_LEASE)} or more.")
