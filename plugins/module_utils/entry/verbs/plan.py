@@ -25,6 +25,7 @@ from ...core.plan import TRAFFIC, Plan, describe, routes_at
 from ...core.ports import Assigning, Holding, Rehearsing, Remembering, StateStore, TrafficRouter, Wary
 from ...core.record import Record
 from ...core.strategies.compile import IN_PLACE, compile_plan
+from ...core.target import fill
 from ...core.units import show_percent
 from .. import build, notifying, plan_text, release_file, trial_plan
 from ..catalog import ROUTERS, STORES, WORKLOADS
@@ -33,6 +34,7 @@ from ..deciders import Deciders
 from ..preflight import Preflight
 from ..shared import takes_part
 from ..stored import last_state, stored_record
+from .health import targets_of
 from .rollback import as_rollback, at_once, by_revision, check_database, is_remembered, within_window
 
 OPTIONS: Options = {
@@ -205,7 +207,7 @@ def _told(spec: Mapping[str, Any], hosts: Mapping[str, tuple[str, ...]], live: s
 
     def ask(host: str) -> str:
         try:
-            return over_http(url.replace("${host}", host).replace("${address}", (spec.get("addresses") or {}).get(host) or host)).strip()
+            return over_http(fill(url, *targets_of(spec, (host,)), url=True)).strip()
         except Unavailable:
             return ""
 

@@ -12,6 +12,7 @@ from typing import Any
 from ...clients.version import READERS
 from ...core.errors import ConfigError
 from ...core.options import Option, Options
+from ...core.target import fill, targets_from
 from ..catalog import WORKLOADS
 from ..context import Context
 
@@ -29,5 +30,5 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         raise ConfigError("exactly one of http, command, file and symlink is wanted", where="version_from")
     [(kind, value)] = given.items()
     if kind == "http":
-        value = value.replace("${address}", params["address"]).replace("${host}", params["host"])
+        value = fill(value, *targets_from({params["host"]: params["address"]}, "address"), url=True)
     return {"changed": False, "version": READERS[kind](value).strip()}

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, the progressive.delivery authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts that are asked which version they run, at whatever address they have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.progressive.delivery.plugins.module_utils.clients.clock import FakeClock
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.context import Context
+from ansible_collections.progressive.delivery.plugins.module_utils.entry.verbs import plan, workload_info
+from ansible_collections.progressive.delivery.tests.unit.module_utils.entry.service import GROUPS, Service
+
+ADDRESSES = [("10.0.0.1", "http://10.0.0.1:8080/version?of=s1"), ("fd00::1", "http://[fd00::1]:8080/version?of=s1")]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    urls: list[str] = []
+
+    def answer(url: str) -> str:
+        urls.append(url)
+        return "1"
+
+    monkeypatch.setattr(plan, "over_http", answer)
+    monkeypatch.setitem(workload_info.READERS, "http", answer)
+    return urls
+
+
+@pytest.mark.parametrize(("address", "url"), ADDRESSES)
+def test_a_plan_asks_a_host_at_its_address(tmp_path: Path, asked: list[str], address: str, url: str) -> None:
+    service = Service(tmp_path)
+    service.file.pop("rollout_previous_version")
+    service.file["rollout_version"] = "2"
+    service.file["rollout_workload"]["pool"]["version_from"] = {"http": "http://${address}:8080/version?of=${host}"}
+    params: dict[str, Any] = {"variables": service.file, "groups": {**GROUPS, "blue": ["s1"]}, "addresses": {"s1": address}, "purpose": "rollout",
+                              "asked": "rollout", "probe": True, "show": False}  # fmt: skip
+    release = plan.run(params, service.context())["release"]
+    assert (asked, release["plan"]["previous"]) == ([url], "1")
+
+
+@pytest.mark.parametrize(("address", "url"), ADDRESSES)
+def test_a_host_is_asked_at_its_address_after_its_deploy(asked: list[str], address: str, url: str) -> None:
+    params = {"version_from": {"http": "http://${address}:8080/version?of=${host}"}, "address": address, "host": "s1"}
+    assert workload_info.run(params, Context(FakeClock(), lambda line: None, who="ann")) == {"changed": False, "version": "1"}
+    assert asked == [url]
