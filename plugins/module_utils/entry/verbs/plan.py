@@ -21,7 +21,7 @@ from ...core.lease import Marking
 from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes, Track
 from ...core.options import Option, Options
-from ...core.plan import TRAFFIC, Plan, describe, routes_at
+from ...core.plan import TRAFFIC, Kind, Plan, describe, routes_at
 from ...core.ports import Assigning, Holding, Rehearsing, Remembering, StateStore, TrafficRouter, Wary
 from ...core.record import Record
 from ...core.strategies.compile import IN_PLACE, compile_plan
@@ -75,6 +75,9 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         raise Conflict("another release came since this one was watched, so nothing is taken back", where=spec["name"], do="Look with the status playbook.")
     spec = build.zoned(spec, params.get("groups") or {})
     hosts, by_hosts = _hosts(spec, params.get("groups") or {})
+    goes_on = params["purpose"] == "resume" or params["purpose"] == "rollout" and record is not None and record.release.digest == digest(spec)
+    if goes_on and params["asked"] == "rollout" and by_hosts:
+        _check_still_there(record, params.get("groups") or {})
     if recorded:
         spec["version"] = record.release.version if record is not None else RECORDED
     spec = _asked_for(spec, params["purpose"], record, hosts, context)
@@ -196,6 +199,18 @@ def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str,
         own = (item.weight for item in made.steps if item.weight is not None)
         check_shares(plan, router.resolution, {*own, *([made.options["share"]] if made.options.get("share") else [])})
     return plan
+
+
+def _check_still_there(record: Optional[Record], groups: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a host that a release under way has yet to deploy to, and that the inventory does not know any more: nobody knows what answers
+    to its name now. The way back does what it can."""
+    if record is None or not record.running or record.back:
+        return
+    known = {host for hosts in groups.values() for host in hosts}
+    gone = [host for step in record.steps[record.position :] if step.kind is Kind.DEPLOY for host in step.hosts if host not in known]
+    if gone:
+        raise ConfigError(f"the release has yet to reach {', '.join(gone)}, not in the inventory any more", where="rollout_workload.pool",
+                          do="Put it back under that name and go on, or take the release back with abort.")
 
 
 def _told(spec: Mapping[str, Any], hosts: Mapping[str, tuple[str, ...]], live: str) -> str:
