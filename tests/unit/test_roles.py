@@ -56,3 +56,9 @@ def test_a_version_that_looks_like_a_number_stays_text(monkeypatch: pytest.Monke
     tasks = yaml.safe_load((ROLES / file).read_text(encoding="utf-8"))
     [text] = [task[path[0]][path[1]] for task in tasks if path[1] in task.get(path[0], {})]
     assert Templar(DataLoader(), variables=variables).template(trusted(text)) == "1.10"
+
+
+def test_a_host_is_asked_by_its_own_name_for_the_version_it_was_given() -> None:
+    tasks = yaml.safe_load((TASKS / "deploy.yml").read_text(encoding="utf-8"))
+    [asked] = [task["progressive.delivery.workload_info"] for block in blocks(tasks) for task in block["block"] if "progressive.delivery.workload_info" in task]
+    assert (asked["host"], asked["wanted"]) == ("{{ inventory_hostname }}", "{{ rollout_target_version }}")
