@@ -62,3 +62,31 @@ def test_a_host_is_asked_by_its_own_name_for_the_version_it_was_given() -> None:
     tasks = yaml.safe_load((TASKS / "deploy.yml").read_text(encoding="utf-8"))
     [asked] = [task["progressive.delivery.workload_info"] for block in blocks(tasks) for task in block["block"] if "progressive.delivery.workload_info" in task]
     assert (asked["host"], asked["wanted"]) == ("{{ inventory_hostname }}", "{{ rollout_target_version }}")
+
+
+WAITING = {"begin.yml": {"plan", "release"}, "leg.yml": {"release"}, "finish.yml": {"health", "release"}}
+"""Tasks that wait for as long as the release file says, by the verb that does."""
+
+
+@pytest.mark.parametrize("file", WAITING)
+def test_what_waits_is_not_cut_off_by_a_timeout_of_the_users_configuration(file: str) -> None:
+    tasks = yaml.safe_load((TASKS / file).read_text(encoding="utf-8"))
+    everything = [*tasks, *(task for block in blocks(tasks) for part in ("block", "rescue") for task in block.get(part, []))]
+    found = {}
+    for task in everything:
+        for verb in WAITING[file]:
+            asked = task.get(f"progressive.delivery.{verb}", {})
+            if asked and asked.get("operation") != "next":  # which only reads
+                found[verb] = task.get("timeout")
+    assert found == dict.fromkeys(WAITING[file], 0)
+
+
+def test_a_watch_is_not_cut_off_either() -> None:
+    [first, _walk] = yaml.safe_load((ROLES.parent / "playbooks" / "watch.yml").read_text(encoding="utf-8"))
+    assert [task.get("timeout") for task in first["tasks"] if "progressive.delivery.watch" in task] == [0]
+
+
+def test_a_host_that_fails_takes_no_other_of_its_batch_with_it_whatever_the_users_configuration_says() -> None:
+    plays = yaml.safe_load((ROLES.parent / "playbooks" / "parts" / "walk.yml").read_text(encoding="utf-8"))
+    over_hosts = [play for play in plays if "serial" in play]
+    assert [play.get("any_errors_fatal") for play in over_hosts] == [False, False]
