@@ -90,3 +90,36 @@ def test_a_host_that_fails_takes_no_other_of_its_batch_with_it_whatever_the_user
     plays = yaml.safe_load((ROLES.parent / "playbooks" / "parts" / "walk.yml").read_text(encoding="utf-8"))
     over_hosts = [play for play in plays if "serial" in play]
     assert [play.get("any_errors_fatal") for play in over_hosts] == [False, False]
+
+
+def rendered(value: Any, variables: dict[str, Any]) -> Any:
+    """A template, or a dict of them, as this version of Ansible renders it."""
+    if isinstance(value, dict):
+        return {name: rendered(item, variables) for name, item in value.items()}
+    return Templar(DataLoader(), variables=variables).template(trusted(value))
+
+
+@pytest.mark.parametrize("failure", ["abort", "pause"])
+@pytest.mark.parametrize(
+    ("run", "index", "back", "this"),
+    [("a1", 3, False, True), ("a1", 4, False, False), ("b2", 3, False, False), ("a1", 3, True, False)],
+    ids=["this hook", "the next one", "one of the next release", "one of the way back"],
+)
+def test_that_a_hook_failed_is_told_of_that_hook_alone(failure: str, run: str, index: int, back: bool, this: bool) -> None:
+    hook, store = yaml.safe_load((TASKS / "hook_step.yml").read_text(encoding="utf-8"))
+    kept = hook["rescue"][0]["ansible.builtin.set_fact"]["_rollout_rescued"]
+
+    def facts(run: str, index: int, back: bool) -> dict[str, Any]:
+        step = {"index": index, "back": back, "hook": {"failure": failure}}
+        return {"_rollout_release": {"session": {"holder": run}}, "_rollout_step": step, "ansible_failed_result": {"msg": "hook smoke: it is not well"}}
+
+    rescued = rendered(kept, facts("a1", 3, False))
+    seen = rendered(store["progressive.delivery.release"]["seen"], {**facts(run, index, back), "_rollout_rescued": rescued})
+    assert (int(seen["step"]), seen["back"]) == (index, back)
+    assert (seen["result"], seen.get("reason")) == (("paused" if failure == "pause" else "failed", "hook smoke: it is not well") if this else ("done", None))
+
+
+def test_a_hook_that_nobody_rescued_is_done() -> None:
+    store = yaml.safe_load((TASKS / "hook_step.yml").read_text(encoding="utf-8"))[1]
+    variables = {"_rollout_release": {"session": {"holder": "a1"}}, "_rollout_step": {"index": 0, "back": False}}
+    assert rendered(store["progressive.delivery.release"]["seen"], variables)["result"] == "done"
