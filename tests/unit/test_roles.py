@@ -92,6 +92,17 @@ def test_a_host_that_fails_takes_no_other_of_its_batch_with_it_whatever_the_user
     assert [play.get("any_errors_fatal") for play in over_hosts] == [False, False]
 
 
+@pytest.mark.parametrize(("groups", "refused"), [
+    ({"all": ["w1"]}, False), ({"progressive_receiving": ["progressive-nobody"]}, False), ({"progressive_receiving": ["progressive-nobody", "w1"]}, True),
+])  # fmt: skip
+def test_a_second_pool_in_one_playbook_is_refused_before_anything_begins(groups: dict[str, list[str]], refused: bool) -> None:
+    """The batches of the second would hold hosts of the first, and a mark on a host that it was given its version would be the first one's."""
+    first = yaml.safe_load((TASKS / "begin.yml").read_text(encoding="utf-8"))[0]
+    assert first["vars"]["_rollout_refused"]["outcome"] == "invalid"
+    found = Templar(DataLoader(), variables={"groups": groups}).template(trusted("{{ " + first["when"] + " }}"))
+    assert found in (refused, str(refused))
+
+
 def rendered(value: Any, variables: dict[str, Any]) -> Any:
     """A template, or a dict of them, as this version of Ansible renders it."""
     if isinstance(value, dict):
