@@ -27,7 +27,7 @@ def finish(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         current.record = replace(record, outcome=Outcome.PARTIAL, reason=f"{record.reason}; verification failed".strip("; "))
         current.save()
     ended = close(current, counted=True)
-    if not context.tree:
+    if not context.tree or current.unwritten:  # a tree is made from the journal
         for line in ended.lines:
             context.say(line)
     result = what_next(current, show=True)

@@ -43,7 +43,7 @@ class Run:
         self.record = record
         self.context = context
         self.journal = JournalFile(record.journal)
-        self._mute = False  # that the journal cannot be written was said
+        self.unwritten = False  # whether something is missing from the journal; that was said
 
     @classmethod
     def open(cls, spec: Mapping[str, Any], context: Context) -> Run:
@@ -127,8 +127,8 @@ class Run:
         try:
             self.put_down(kind, **fields)
         except Unavailable as error:
-            if not self._mute:
-                self._mute = True
+            if not self.unwritten:
+                self.unwritten = True
                 self.context.say(f"{self.record.name}: {error.where}: {error.what}; the release goes on, and its report will lack what is not in there")
 
     def put_down(self, kind: str, **fields: Any) -> None:

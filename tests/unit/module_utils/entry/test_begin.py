@@ -95,8 +95,9 @@ def test_a_disk_without_room_for_the_journal_stops_no_way_back(service: Service,
     service.step(begun, {"20 %": {"result": "failed", "reason": "it hurts"}})
     while service.next is not None:
         service.step(begun)
-    ended = release.run({"operation": "finish", "release": begun["release"], "verified": True}, service.context())
+    ended = release.run({"operation": "finish", "release": begun["release"], "verified": True}, service.context(tree=True))
     assert ended["outcome"] == "rolled_back"
+    assert [line for line in service.said if line.startswith("shop 2: rolled back")]  # the tree cannot know
     assert read_lease(service.store).holder == ""
     assert [line for line in service.said if NO_ROOM in line]
 
