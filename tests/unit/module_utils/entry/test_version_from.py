@@ -52,6 +52,19 @@ def test_a_host_is_asked_at_its_address_after_its_deploy(asked: list[str], addre
     assert asked == [url]
 
 
+@pytest.mark.parametrize(("answers", "asked", "previous"), [(["1", "1", "1"], 3, "1"), (["", "1", "1"], 1, ""), (["1", "2", "1"], 2, "")])
+def test_a_plan_asks_no_further_than_it_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[str], asked: int, previous: str) -> None:
+    service, answer, urls = Service(tmp_path), Starting(*answers, "1"), list[str]()
+    service.file.pop("rollout_previous_version")
+    service.file["rollout_version"] = "2"
+    service.file["rollout_workload"]["pool"]["version_from"] = {"http": "http://${address}:8080/version"}
+    monkeypatch.setattr(plan, "over_http", lambda url: (urls.append(url), answer(url))[1])
+    params: dict[str, Any] = {"variables": service.file, "groups": {"blue": ["s1", "s2", "s3"], "green": ["c1", "c2", "c3"]}, "purpose": "rollout",
+                              "asked": "rollout", "probe": True, "show": False}  # fmt: skip
+    assert plan.run(params, service.context())["release"]["plan"].get("previous", "") == previous
+    assert len(urls) == asked
+
+
 class Starting:
     """A service that does not listen at first, and then still says the old version for a while."""
 
