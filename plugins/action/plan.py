@@ -48,8 +48,9 @@ class ActionModule(DeliveryAction):
         pool = workload.get("pool") if isinstance(workload, Mapping) else None
         if not isinstance(pool, Mapping):
             return {}
-        variable = pool.get("address_variable") or "ansible_host"
-        hosts = [host for key in ("stable", "canary", "hosts") if pool.get(key) for host in params["groups"].get(pool[key], [])]
+        named = {key: value for key, value in pool.items() if isinstance(value, str) and value}  # what is no name is for the plan to refuse
+        variable = named.get("address_variable", "ansible_host")
+        hosts = [host for key in ("stable", "canary", "hosts") if key in named for host in params["groups"].get(named[key], [])]
         return {host: str(hostvars[host].get(variable, host)) for host in hosts if host in hostvars}
 
     def explained(self, error: DeliveryError) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import become_loader, connection_loader
 
@@ -34,6 +35,11 @@ class Host:
     def transport(self) -> str:
         chosen = str(self.variables.get("ansible_connection") or C.DEFAULT_TRANSPORT)
         return "ssh" if chosen == "smart" else chosen
+
+    @property
+    def become(self) -> bool:
+        """Whether modules run as another user there. What an INI inventory or C(-e) says is text: false, no."""
+        return bool(boolean(self.variables.get("ansible_become") or False, strict=False))
 
     def run(self, module: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The module's result. Raises Unavailable for a host that does not answer, and what the module raised there."""
@@ -60,7 +66,7 @@ class Host:
         if connection is None:
             raise errors.Unavailable(f"there is no connection plugin {self.transport!r}", where=self.name)
         become = None
-        if self.variables.get("ansible_become"):
+        if self.become:
             become = become_loader.get(str(self.variables.get("ansible_become_method") or C.DEFAULT_BECOME_METHOD))
         connection.set_become_plugin(become)
         for kind, plugin in (("connection", connection), ("shell", connection._shell), ("become", become)):

@@ -67,7 +67,7 @@ class Remote:
 
 def is_here(host: Host) -> bool:
     """Whether this very process can do what a module on ``host`` would do."""
-    return host.transport == "local" and not host.variables.get("ansible_become") and same_python(str(host.variables.get("ansible_python_interpreter") or ""))
+    return host.transport == "local" and not host.become and same_python(str(host.variables.get("ansible_python_interpreter") or ""))
 
 
 def same_python(interpreter: str) -> bool:

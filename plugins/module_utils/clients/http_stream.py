@@ -66,7 +66,7 @@ async def _body(reader: asyncio.StreamReader, fields: Mapping[bytes, bytes]) -> 
             return await _chunks(reader)
         length = fields.get(b"content-length", b"")
         if length:
-            if not length.isdigit():
+            if not re.fullmatch(rb"[0-9]{1,18}", length):
                 raise BadAnswer(f"the length of the body is {length[:40].decode('ascii', 'backslashreplace')!r}")
             return await reader.readexactly(min(int(length), LONGEST_BODY))
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -24,9 +25,14 @@ class JournalFile:
             return
         try:
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(handle, (line(event).rstrip("\n") + "\n").encode("utf-8", "replace"))
+                content = (line(event).rstrip("\n") + "\n").encode("utf-8", "replace")
+                size = os.fstat(handle).st_size
+                if size and os.pread(handle, 1, size - 1) != b"\n":
+                    content = b"\n" + content  # a disk was full, or a writer was killed: its line is lost, and not this one too
+                if os.write(handle, content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(handle)
         except OSError as error:

@@ -307,6 +307,8 @@ def _exchange(
         raise Unavailable(f"the answer is larger than {max_bytes} bytes", where=target.origin)
     received = {name.lower(): value for name, value in answer.getheaders()}
     length = received.get("content-length", "")
+    if length.isdigit() and not re.fullmatch(r"[0-9]{1,18}", length):
+        raise Unavailable("the answer says that it is of a length that none can have", where=target.origin)
     if method != "HEAD" and length.isdigit() and len(raw) < int(length) and answer.status not in (204, 304):
         raise Unavailable(f"the answer was cut off after {len(raw)} of {length} bytes", where=target.origin)
     return Response(answer.status, received, _plain(raw, received.get("content-encoding", ""), max_bytes, target))

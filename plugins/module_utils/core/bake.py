@@ -29,6 +29,8 @@ from .units import show_duration
 
 RETRY = 10.0
 """Seconds after an error until the next attempt."""
+STEP = 1.0
+"""Seconds by which the wall clock and the monotonic one may differ more than before until somebody set it; less is a clock that is corrected slowly."""
 TICK = 5.0
 """Longest time between two calls of ``on_tick``, in seconds, as long as a measurement does not take longer."""
 
@@ -191,6 +193,7 @@ class _Bake:
         self.watches = [_Watch(metric, self.start, self.evidence_of(metric)) for metric in metrics]
         self.looks: list[Look] = []
         self.health_due = self.start + interval
+        self.offset = self.clock.time() - self.start
 
     def run(self) -> BakeResult:
         while True:
@@ -257,6 +260,7 @@ class _Bake:
 
     def look(self, watch: _Watch) -> None:
         metric, began = watch.metric, self.clock.now()
+        self.keep_time()
         verdict = self.verdict(watch)
         pending = verdict.phase is Phase.PENDING
         no_data = pending and self.clock.time() - self.started >= metric.no_data_timeout
@@ -279,6 +283,16 @@ class _Bake:
             )
         )
         self.ports.on_look(self.looks[-1])
+
+    def keep_time(self) -> None:
+        """Where the wall clock was set meanwhile, have all that began before it have begun as long ago as it did."""
+        by = self.clock.time() - self.clock.now() - self.offset
+        if abs(by) > STEP:
+            self.offset += by
+            self.started += by
+            for watch in self.watches:
+                if watch.evidence is not None:
+                    watch.evidence.shift(by)
 
     def hold(self, watch: _Watch, verdict: Verdict, began: float) -> tuple[Optional[float], Optional[float]]:
         """Keep the metric open while errors may pass; the verdict is ERROR when they did not within ``error_hold``.

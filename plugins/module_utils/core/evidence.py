@@ -67,6 +67,11 @@ class Evidence:
         """When the candidate's newest value was; None before the first."""
         return max((point.time for point in self._points), default=None)
 
+    def shift(self, seconds: float) -> None:
+        """The clock was set by so much: it began then by the new one, and the values are the source's."""
+        self.began += seconds
+        self._first += seconds
+
     def restart(self, now: float) -> bool:
         """The source counts anew: windows begin now. False when nothing had been counted, so that the window may as well stay."""
         if self.whole or self.kind == POINTS or self._last == Counts(0, 0, 0, 0):

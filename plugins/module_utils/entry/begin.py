@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Optional
 
+from ..clients.journal import JournalFile
 from ..core import gate as gates
 from ..core import requests
 from ..core.advance import Result, Seen
 from ..core.codec import decode, encode
 from ..core.diff import changes
-from ..core.errors import ConfigError, Conflict, DeliveryError
+from ..core.errors import ConfigError, Conflict, DeliveryError, Unavailable
 from ..core.lease import Busy, Session, acquire
 from ..core.lease import read as read_lease
 from ..core.plan import Kind, Plan, Step
@@ -39,6 +40,8 @@ GRACE = 15.0
 
 TAKES_OVER = ("resume", "abort")
 """Whoever asks for these looks at a run in its deploy or hook phase for as long as that may last; a second rollout is told at once that it is busy."""
+
+GOES_BACK = ("abort", "rollback")
 
 DECIDED = (Kind.BAKE, Kind.GATE, Kind.HOOK)
 """Kinds of steps that a person's promote stands in for. A deploy or a share that a killed run left unfinished is done all the same."""
@@ -190,8 +193,13 @@ def _take_up(spec: dict[str, Any], purpose: str, plan: Plan, current: Run, param
         current.record = _unasked(current.record)
     if waiting is not None:
         current.record = _behind(current.record, waiting)
-    # First the journal: what could not even be written down has not begun, and leaves no record behind.
-    _announce(current, spec)
+    # First the journal: what could not even be written down has not begun, and leaves no record behind. Whoever goes back does not wait for that.
+    try:
+        _announced(current, spec)
+    except Unavailable as error:
+        if not (current.record.back or purpose in GOES_BACK):
+            raise
+        context.say(f"{spec['name']}: {error}")
     current.save()
     if waiting is not None:
         _decide(current, waiting, record.position)
@@ -256,12 +264,24 @@ def _decide(current: Run, waiting: Step, index: int) -> None:
     current.event("gate", step=index, name=waiting.name, decision="promoted", who=context.who, channel="playbook", digest=current.record.release.digest)
 
 
+def _announced(current: Run, spec: Mapping[str, Any]) -> None:
+    """Begin in the journal; where the release's own has no room left, in a new one where the reports go now. Raises Unavailable."""
+    try:
+        _announce(current, spec)
+    except Unavailable:
+        elsewhere = _journal(spec, current.record.release.id)
+        if elsewhere == current.record.journal:
+            raise
+        current.record, current.journal = replace(current.record, journal=elsewhere), JournalFile(elsewhere)
+        _announce(current, spec)
+
+
 def _announce(current: Run, spec: Mapping[str, Any]) -> None:
     record = current.record
     identity = record.release
     steps = [{"index": index, "name": step.name, "kind": step.kind.value, "weight": encode(step.weight), "seconds": step.duration}
              for index, step in enumerate(record.plan.steps)]
-    current.event("begin", release={
+    current.put_down("begin", release={
         "id": identity.id, "name": record.name, "version": identity.version, "previous": record.plan.previous, "strategy": identity.strategy,
         "purpose": identity.purpose, "digest": identity.digest, "attempt": identity.attempt, **commands(spec)},
         router=next(iter(spec.get("router") or {}), ""), workload=_workload(spec, record.plan), steps=steps, called=dict(record.plan.called),

@@ -27,7 +27,7 @@ def finish(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         current.record = replace(record, outcome=Outcome.PARTIAL, reason=f"{record.reason}; verification failed".strip("; "))
         current.save()
     ended = close(current, counted=True)
-    if not context.tree:
+    if not context.tree or current.unwritten:  # a tree is made from the journal
         for line in ended.lines:
             context.say(line)
     result = what_next(current, show=True)
@@ -82,7 +82,7 @@ def close(current: Run, *, counted: bool) -> Ended:
 
 def _watched(current: Run) -> list[str]:
     """The metrics that had a say and were looked at: blue-green without a bake looks at none."""
-    looked = {look.metric for look in current.journal.read().all(kinds.Look)}
+    looked = {look.metric for look in current.told().all(kinds.Look)}
     metrics = (current.spec.get("analysis") or {}).get("metrics") or []
     return [metric["name"] for metric in metrics if metric["name"] in looked and not metric.get("dry_run")]
 
@@ -91,7 +91,7 @@ def _stable_after(current: Run, outcome: Outcome) -> Optional[float]:
     """Seconds from the first bad look to the moment stable carried everything again, as measured."""
     if outcome not in (Outcome.ROLLED_BACK, Outcome.ABORTED) or not current.record.back:
         return None
-    journal = current.journal.read()
+    journal = current.told()
     bad = [look.at for look in journal.all(kinds.Look) if look.phase == "failed"] or [step.at for step in journal.all(kinds.Step) if step.status == "failed"]
     stable = current.record.plan.stable
     home = [share.at for share in journal.all(kinds.Share) if share.asked.get(stable) == 100 and bad and share.at >= bad[0]]

@@ -240,7 +240,7 @@ def begun(current: Run, purpose: str) -> None:
     """A run has begun: the first of its release, or one that takes it up again. A run that takes it back is told of when it has."""
     if not current.spec.get("notify") or purpose == "abort":
         return
-    first = len(current.journal.read().all(kinds.Begin)) == 1
+    first = len(current.told().all(kinds.Begin)) == 1
     tell(current, "started" if first else "resumed", current.record.reason)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ from ..core.errors import ConfigError, unknown
 from ..core.experiment import options as experiment
 from ..core.health import HEALTH_OPTIONS, parse
 from ..core.metric import analysis_options
-from ..core.options import Option, Options, check, one_key
+from ..core.options import NAME, Option, Options, check, one_key
 from ..core.strategies.compile import HOOK_POINTS, STRATEGIES
 from ..core.target import targets_from
 from ..core.units import duration, show_duration, shown
@@ -217,6 +218,7 @@ SPEC: Options = {
 SHORTEST_LEASE = 5.0
 """Seconds. A lease that ends while its holder is between two tasks invites a second run in."""
 
+VERSIONS = ("version", "previous_version", "to_version")
 LONGEST_VERSION = 253
 DEEPEST, MOST_PARTS = 20, 20_000
 """Levels of nesting, and values in all, that one variable may have."""
@@ -244,6 +246,9 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
                 raise ConfigError(f"{name} is missing", where="the release file", do=option.description)
             continue
         key = name[len("rollout_"):]
+        if key in VERSIONS and isinstance(value, (float, datetime.datetime)):
+            raise ConfigError(f"it came as {value}, which may not be what was written: 1.10 is the number 1.1", where=name,
+                              do="Put it in quotes; a template, under jinja2_native, ends with | string.")
         if name == "rollout_steps":
             result[key] = [_step(item, f"{name}[{index}]") for index, item in enumerate(_list(value, name))]
         elif name == "rollout_notify":
@@ -263,9 +268,14 @@ def read(variables: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError("nobody is asked anything", where=f"rollout_verify.{lacking}", do=f"Give it too, {do}.")
     if not result["version"].strip():
         raise ConfigError("rollout_version is empty", where="rollout_version", do="Say what to ship.")
-    for key in ("version", "previous_version", "to_version"):
+    pool = result["workload"].get("pool") or {}
+    in_folders = any("release_dir" in (pool.get(name) or {}) for name in ("deploy", "rollback"))
+    for key in VERSIONS:
         if len(result.get(key, "")) > LONGEST_VERSION or not result.get(key, "").isprintable():
             raise ConfigError(f"{shown(result[key])} is no version", where=f"rollout_{key}", do="One short line without control characters.")
+        if result.get(key) and in_folders and not NAME.fullmatch(result[key]):
+            raise ConfigError(f"{shown(result[key])} cannot be the name of a release folder", where=f"rollout_{key}",
+                              do="Letters, digits, '.', '_', ':' and '-'.")
     if duration(result["lease"].get("ttl", "90s")) < SHORTEST_LEASE:
         raise ConfigError(f"{result['lease']['ttl']} is shorter than a task may take", where="rollout_lease.ttl",
                           do=f"Use {show_duration(SHORTEST_LEASE)} or more.")

@@ -14,14 +14,14 @@ from typing import Any, Optional
 from ..clients.journal import JournalFile
 from ..core import requests
 from ..core.advance import Decision, Result, Seen, advance
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, Unavailable
 from ..core.lease import Marker, Marking, Session
 from ..core.model import Routes
 from ..core.options import Option, Options
 from ..core.plan import Step, apply
 from ..core.ports import StateStore, TrafficRouter
 from ..core.record import Record, from_json, to_json
-from ..core.report.journal import event
+from ..core.report.journal import Journal, event
 from ..core.strategies.compile import IN_PLACE
 from ..core.units import iso
 from . import build
@@ -43,6 +43,7 @@ class Run:
         self.record = record
         self.context = context
         self.journal = JournalFile(record.journal)
+        self.unwritten = False  # whether something is missing from the journal; that was said
 
     @classmethod
     def open(cls, spec: Mapping[str, Any], context: Context) -> Run:
@@ -121,8 +122,25 @@ class Run:
         return self.step is not None and (step is None or step == self.record.position) and (back is None or back == self.record.back)
 
     def event(self, kind: str, **fields: Any) -> None:
-        """Write one event to the journal."""
+        """Write one event to the journal. Where that cannot be, it is said once: the record says what is true, and no user is to
+        stay on a bad version because a log has no room left."""
+        try:
+            self.put_down(kind, **fields)
+        except Unavailable as error:
+            if not self.unwritten:
+                self.unwritten = True
+                self.context.say(f"{self.record.name}: {error.where}: {error.what}; the release goes on, and its report will lack what is not in there")
+
+    def put_down(self, kind: str, **fields: Any) -> None:
+        """The same, for what must not happen unless it was written. Raises Unavailable."""
         self.journal.append(event(kind, self.context.clock.time(), **fields))
+
+    def told(self) -> Journal:
+        """What the journal holds so far; nothing where it cannot be read."""
+        try:
+            return self.journal.read()
+        except Unavailable:
+            return Journal(())
 
     def asked(self) -> Optional[requests.Request]:
         """The request somebody left for this release, if any."""

@@ -26,3 +26,11 @@ def test_commands_name_the_release_file_without_an_inventory_too(monkeypatch: py
     params = dict.fromkeys(("groups", "arguments", "left_out", "folders", "addresses")) | {"variables": {}}
     action = object.__new__(ActionModule)
     assert action.prepare(params, {"hostvars": WithoutInventory(localhost=said), "inventory_hostname": "localhost"})["arguments"] == ends
+
+
+@pytest.mark.parametrize("pool", [{"stable": ["web", "db"]}, {"stable": {"web": None}}, {"hosts": 5}, {"stable": "web", "address_variable": ["a"]}])
+def test_a_group_that_is_no_name_is_left_to_the_plan_to_refuse(monkeypatch: pytest.MonkeyPatch, pool: dict[str, Any]) -> None:
+    monkeypatch.setattr(context, "CLIARGS", {})
+    params = dict.fromkeys(("arguments", "left_out", "folders", "addresses")) | {"variables": {"rollout_workload": {"pool": pool}}, "groups": {"web": ["w1"]}}
+    action = object.__new__(ActionModule)
+    assert set(action.prepare(params, {"hostvars": {"w1": {}}, "inventory_hostname": "localhost"})["addresses"]) <= {"w1"}

@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from ...clients.probe import Prober
 from ...core import health, rollout
 from ...core.advance import Result
-from ...core.errors import Away, DeliveryError, Fenced, Interrupted
+from ...core.errors import Away, DeliveryError, Fenced, Interrupted, Unavailable
 from ...core.health import HEALTH_OPTIONS
+from ...core.lease import Session
 from ...core.model import FULL, Progress
 from ...core.options import Option, Options, check
 from ...core.plan import WORKLOAD
 from ...core.poll import PollResult
-from ...core.ports import ManagedWorkload
+from ...core.ports import Clock, ManagedWorkload
 from ...core.record import Record
 from ...core.report import wording
 from ...core.target import Target, targets_from
@@ -33,6 +35,9 @@ OPTIONS: Options = {
     "checks": Option("dict", "What is asked and how long to insist.", options=HEALTH_OPTIONS),
     "verify": Option("bool", "With a release: that stable carries everything, and its hosts and C(rollout_verify) answer.", default=False),
 }
+
+TICK = 10.0
+"""Longest time between two looks at the lease while a check waits for its next look, in seconds."""
 
 
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -61,14 +66,17 @@ def carry_out(current: Run, context: Context) -> dict[str, Any]:
         return {"changed": False, "seen": seen(current, Result.DONE)}  # all of them were given up before, or readiness is all there is to ask
     wanted = parsed(current.spec["health"], "rollout_health")
 
-    def on_look(look: PollResult) -> None:
+    def tick() -> None:
         reason = current.tick()
-        _say(context, current.label, wanted, look)
         if reason:
             raise _Stopped(reason)
 
+    def on_look(look: PollResult) -> None:
+        _say(context, current.label, wanted, look)
+        tick()
+
     try:
-        result = health.run(wanted, targets, prober(wanted, current.spec), context.clock, on_look=on_look)
+        result = health.run(wanted, targets, prober(wanted, current.spec), Ticking(context.clock, tick), on_look=on_look)
     except _Stopped as stopped:
         return {"changed": False, "seen": seen(current, Result.ABORTED, str(stopped))}
     except (Away, Fenced, Interrupted):
@@ -142,7 +150,7 @@ def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:
     record = stored_record(build.store(spec["store"], spec["name"], context))
     slot = record.stable.slot if record is not None and record.stable is not None else "stable"
     findings: list[str] = []
-    good = True
+    good, keep = True, _kept(spec, context)
     given_up = record.lost if record is not None else ()
     hosts = tuple(host for host in (spec.get("hosts") or {}).get(slot, ()) if host not in given_up)
     if spec.get("router"):
@@ -162,7 +170,7 @@ def _verify(spec: Mapping[str, Any], context: Context) -> dict[str, Any]:
                                  ("checks", spec["verify"].get("checks"), targets_from(spec["verify"].get("targets") or {}))):
         if options and asked:
             wanted = parsed(options, name)
-            result = health.run(wanted, asked, prober(wanted, spec), context.clock)
+            result = health.run(wanted, asked, prober(wanted, spec), Ticking(context.clock, keep), on_look=lambda look: keep())
             good = good and result.healthy
             findings.append(f"{name}: {health.summary(wanted, result)}")
     text = "; ".join(findings) or "nothing to verify"
@@ -182,6 +190,38 @@ def _track(spec: Mapping[str, Any], record: Optional[Record], slot: str) -> tupl
     if wanted and runs != wanted:
         return False, f"{name} runs {runs}, not {wanted}"
     return True, f"{look.ready} of {wording.plural(look.wanted, 'Pod')} ready"
+
+
+def _kept(spec: Mapping[str, Any], context: Context) -> Callable[[], None]:
+    """What keeps the lease of a run while it verifies; nothing where no run does. A store that is away is no finding about the service."""
+    if "session" not in spec:
+        return lambda: None
+    session = Session(build.store(spec["store"], spec["name"], context), context.clock, spec["session"]["holder"], int(spec["session"]["fence"]))
+
+    def keep() -> None:
+        with contextlib.suppress(Unavailable):
+            session.renew_if_due()
+
+    return keep
+
+
+class Ticking:
+    """A clock whose sleeps are never long without a tick, which may raise to end them."""
+
+    def __init__(self, clock: Clock, tick: Callable[[], None]) -> None:
+        self._clock, self._tick = clock, tick
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def time(self) -> float:
+        return self._clock.time()
+
+    def sleep(self, seconds: float) -> None:
+        until = self.now() + seconds
+        while self.now() < until:
+            self._clock.sleep(min(TICK, until - self.now()))
+            self._tick()
 
 
 class _Stopped(Exception):

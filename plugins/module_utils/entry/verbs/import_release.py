@@ -30,7 +30,12 @@ LARGEST = 4 * 1024 * 1024
 def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Returns ``text`` of the release file, ``release``, ``left`` (path and why of all that was not carried over) and ``to_do``."""
     documents = [document for path in params["src"] for document in _documents(os.path.expanduser(path))]
-    found = convert(documents)
+    try:
+        found = convert(documents)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        # The tools' own schemas have hundreds of fields: a form that none of them would take is not looked for at each.
+        raise ConfigError("a field in it has a form that its tool does not take", where=", ".join(params["src"]),
+                          do="Have the tool check it first, such as with kubectl apply --dry-run=server.") from None
     text = written(found)
     result: dict[str, Any] = {
         "changed": False, "text": text, "release": found.release, "to_do": list(dict.fromkeys(found.to_do)),

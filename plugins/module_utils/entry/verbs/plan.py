@@ -22,10 +22,11 @@ from ...core.lease import Marking
 from ...core.metric import Metric
 from ...core.model import FULL, Capability, Routes, Track
 from ...core.options import Option, Options
-from ...core.plan import TRAFFIC, Plan, describe, routes_at
+from ...core.plan import TRAFFIC, Kind, Plan, describe, routes_at
 from ...core.ports import Assigning, Holding, Rehearsing, Remembering, StateStore, TrafficRouter, Wary
 from ...core.record import Record
 from ...core.strategies.compile import IN_PLACE, compile_plan
+from ...core.target import fill
 from ...core.units import show_percent
 from .. import build, notifying, plan_text, release_file, trial_plan
 from ..catalog import ROUTERS, STORES, WORKLOADS
@@ -34,6 +35,7 @@ from ..deciders import Deciders
 from ..preflight import Preflight
 from ..shared import takes_part
 from ..stored import last_state, stored_record
+from .health import targets_of
 from .rollback import as_rollback, at_once, by_revision, check_database, is_remembered, within_window
 
 OPTIONS: Options = {
@@ -74,6 +76,9 @@ def run(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         raise Conflict("another release came since this one was watched, so nothing is taken back", where=spec["name"], do="Look with the status playbook.")
     spec = build.zoned(spec, params.get("groups") or {})
     hosts, by_hosts = _hosts(spec, params.get("groups") or {})
+    goes_on = params["purpose"] == "resume" or params["purpose"] == "rollout" and record is not None and record.release.digest == digest(spec)
+    if goes_on and params["asked"] == "rollout" and by_hosts:
+        _check_still_there(record, params.get("groups") or {})
     if recorded:
         spec["version"] = record.release.version if record is not None else RECORDED
     spec = _asked_for(spec, params["purpose"], record, hosts, context)
@@ -199,21 +204,36 @@ def _compile(spec: dict[str, Any], record: Optional[Record], hosts: Mapping[str,
     return plan
 
 
+def _check_still_there(record: Optional[Record], groups: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a host that a release under way has yet to deploy to, and that the inventory does not know any more: nobody knows what answers
+    to its name now. The way back does what it can."""
+    if record is None or not record.running or record.back:
+        return
+    known = {host for hosts in groups.values() for host in hosts}
+    gone = [host for step in record.steps[record.position :] if step.kind is Kind.DEPLOY for host in step.hosts if host not in known]
+    if gone:
+        raise ConfigError(f"the release has yet to reach {', '.join(gone)}, not in the inventory any more", where="rollout_workload.pool",
+                          do="Put it back under that name and go on, or take the release back with abort.")
+
+
 def _told(spec: Mapping[str, Any], hosts: Mapping[str, tuple[str, ...]], live: str) -> str:
-    """The version that all hosts of the live slot say they run, where they can be asked over HTTP; '' when they differ or do not answer."""
-    [(kind, options)] = spec["workload"].items()
+    """The version that all hosts of the live slot say they run, where they can be asked over HTTP; '' when they differ or do not answer.
+
+    The first of those is the last one asked: a thousand hosts behind a firewall would be waited for one after the other.
+    """
+    [options] = spec["workload"].values()
     url = (options.get("version_from") or {}).get("http")
     if not url:
         return ""
-
-    def ask(host: str) -> str:
+    versions: set[str] = set()
+    for target in targets_of(spec, hosts[live]):
         try:
-            return over_http(url.replace("${host}", host).replace("${address}", (spec.get("addresses") or {}).get(host) or host)).strip()
+            versions.add(over_http(fill(url, target, url=True)).strip())
         except Unavailable:
             return ""
-
-    tracks = WORKLOADS[kind]({live: hosts[live]}, ask).read()
-    return str(tracks[live].version)
+        if len(versions) > 1:
+            return ""
+    return versions.pop() if versions else ""
 
 
 def _live_slot(record: Optional[Record], now: Optional[Routes]) -> str:

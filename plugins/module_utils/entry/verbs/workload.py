@@ -12,7 +12,7 @@ from ...clients.release_dir import ReleaseDir
 from ...core import drain, requests, rollout
 from ...core.advance import Result
 from ...core.codec import encode
-from ...core.errors import Away, ConfigError, DeliveryError, Fenced, Interrupted, TimedOut
+from ...core.errors import Away, ConfigError, DeliveryError, Fenced, Interrupted, TimedOut, Unavailable
 from ...core.model import Progress
 from ...core.options import Option, Options
 from ...core.plan import Kind
@@ -152,13 +152,20 @@ def _ready(workload: ManagedWorkload, track: str, timeout: float, context: Conte
 
 
 def _folders(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Point ``current`` at the version and remove what is too old."""
+    """Point ``current`` at the version and remove what is too old. What cannot be removed is told, and fails no deploy."""
     folder = ReleaseDir(params["base"])
     before = folder.current()
     unwanted = folder.unwanted(params["version"], int(params["keep_releases"]))
     changed = before != params["version"] or bool(unwanted)
+    left: dict[str, str] = {}
     if changed and not context.check_mode:
         folder.switch(params["version"])
-        folder.remove(unwanted)
+        for name in unwanted:
+            try:
+                folder.remove([name])
+            except Unavailable as error:
+                left[name] = str(error)
+    removed = [name for name in unwanted if name not in left]
+    changed = before != params["version"] or bool(removed)
     state = {"before": {"version": before}, "after": {"version": params["version"]}}
-    return {"changed": changed, **state, "removed": unwanted, "diff": state}
+    return {"changed": changed, **state, "removed": removed, "diff": state, **({"warnings": list(left.values())} if left else {})}

@@ -70,6 +70,8 @@ def test_gzip_and_chunks(server: ScriptedServer) -> None:
         (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 500 + b"\r\n", "not whole or not HTTP"),
         (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70000 + b"\r\n\r\n", "not whole or not HTTP"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", "cut off after 3 of 10"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: \xb2\r\n\r\nabc", "a length that none can have"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: " + b"9" * 5000 + b"\r\n\r\nabc", "a length that none can have"),
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nff\r\nabc", "not whole or not HTTP"),
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabc", "not whole or not HTTP"),
         (reply(b"x" * 5000), "larger than 4096"),

@@ -334,3 +334,37 @@ def test_all_answers_errors_is_never_a_pass() -> None:
         for duration in (10.0, 60.0, 1000.0):
             result = Rig(lambda t, window, answer=answer: answer).run(metric(), duration=duration)
             assert result.phase in (UNSURE, BROKEN)
+
+
+class SetClock(FakeClock):
+    """A clock that somebody sets, 20 s into the bake; what counts seconds does not notice."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def time(self) -> float:
+        return EPOCH + self.t + (self.by if self.t >= 20 else 0.0)
+
+
+@pytest.mark.parametrize("by", [7200.0, -7200.0])
+def test_a_clock_that_is_set_while_a_bake_waits_ends_it_neither_early_nor_late(by: float) -> None:
+    rig = Rig(lambda t, window: (0.0, round(t)), clock=SetClock(by))
+    result = rig.run(metric(min_requests=40))
+    assert (result.phase, result.seconds) == (GOOD, 60)
+    assert all(window.seconds <= t for t, window in rig.asked)
+
+
+@pytest.mark.parametrize("by", [7200.0, -7200.0])
+def test_no_data_is_waited_for_as_long_as_was_said_whatever_the_clock_is_set_to(by: float) -> None:
+    result = Rig(lambda t, window: NoData("no data"), clock=SetClock(by)).run(metric(no_data_timeout="90s"))
+    assert (result.phase, result.no_data) == (UNSURE, True)
+    assert 90 <= result.seconds < 90 + RETRY + TICK
+
+
+@pytest.mark.parametrize("by", [7200.0, -7200.0])
+def test_requests_are_weighed_over_the_time_that_passed_whatever_the_clock_is_set_to(by: float) -> None:
+    rig = Rig(lambda t, window: (0.0, 100 * round(window.seconds)), clock=SetClock(by), judges={"errors": SequentialJudge()})
+    rig.run(metric(judge="sequential", failure_condition=None, baseline="stable", builtin="error_rate", query=""))
+    assert rig.asked
+    assert all(0 < window.seconds <= t for t, window in rig.asked)

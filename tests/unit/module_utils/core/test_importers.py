@@ -366,6 +366,16 @@ def run(folder: Path, text: str, check_mode: bool = False, **params: Any) -> dic
     return {**import_release.run({"src": [str(folder / "in.yaml")], "dest": None, "force": False, **params}, context), "said": said}
 
 
+@pytest.mark.parametrize("text", [
+    CANARY.replace("template:", "template: {spec: 5}\n  other:", 1), KAYENTA.replace("groupByFields: [pod]", "groupByFields: true"),
+    KAYENTA.replace("labelBindings: ['job=\"a\"']", "labelBindings: 5"), FLAGGER.replace("threshold: 5", "threshold: .nan"),
+])  # fmt: skip
+def test_a_field_of_another_form_is_no_traceback(tmp_path: Path, text: str) -> None:
+    assert text not in (CANARY, KAYENTA, FLAGGER)
+    with pytest.raises(ConfigError, match="in.yaml"):
+        run(tmp_path, text)
+
+
 def test_the_file_says_what_is_left_and_is_a_release_file(tmp_path: Path) -> None:
     done = run(tmp_path, FLAGGER, dest=str(tmp_path / "shop.yml"))
     text = (tmp_path / "shop.yml").read_text(encoding="utf-8")

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.progressive.delivery.plugins.module_utils.clients import journal as clients_journal
 from ansible_collections.progressive.delivery.plugins.module_utils.core import requests
 from ansible_collections.progressive.delivery.plugins.module_utils.core.errors import ConfigError, Unavailable
 from ansible_collections.progressive.delivery.plugins.module_utils.core.lease import read as read_lease
@@ -59,6 +63,63 @@ def test_a_promote_that_cannot_write_its_journal_decides_nothing(service: Servic
         service.begin("promote", **without_a_journal(service))
     after = dict(service.store.documents)
     assert {key: text for key, (_token, text) in after.items() if key != "lease"} == {key: text for key, (_token, text) in before.items() if key != "lease"}
+
+
+NO_ROOM = "No space left on device"
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """No more room on the disk that ``folder`` lies on."""
+    really, names = os.write, dict[int, str]()
+
+    def opened(path: str, *args: int) -> int:
+        handle = open_(path, *args)
+        names[handle] = str(path)
+        return handle
+
+    def write(handle: int, content: bytes) -> int:
+        if names[handle].startswith(str(folder)):
+            raise OSError(errno.ENOSPC, NO_ROOM)
+        return really(handle, content)
+
+    open_ = os.open
+    monkeypatch.setattr(clients_journal, "os", SimpleNamespace(**{**vars(os), "open": opened, "write": write}))
+
+
+def test_a_disk_without_room_for_the_journal_stops_no_way_back(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.file.update({"rollout_steps": [{"set_weight": 20}]})
+    begun = service.begin("rollout", "2")
+    while service.next is not None and service.next.name != "20 %":
+        service.step(begun)
+    fill_disk(monkeypatch, service.folder / "reports")
+    service.step(begun, {"20 %": {"result": "failed", "reason": "it hurts"}})
+    while service.next is not None:
+        service.step(begun)
+    ended = release.run({"operation": "finish", "release": begun["release"], "verified": True}, service.context(tree=True))
+    assert ended["outcome"] == "rolled_back"
+    assert [line for line in service.said if line.startswith("shop 2: rolled back")]  # the tree cannot know
+    assert read_lease(service.store).holder == ""
+    assert [line for line in service.said if NO_ROOM in line]
+
+
+def test_a_disk_without_room_for_the_journal_stops_nobody_who_aborts(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.file.update(GATED)
+    assert service.run("rollout", "2", seen={"pause": {"result": "paused"}})["outcome"] == "paused"
+    fill_disk(monkeypatch, service.folder / "reports")
+    assert service.run("abort")["outcome"] == "aborted"
+    assert [line for line in service.said if NO_ROOM in line]
+
+
+def test_a_journal_without_room_is_gone_on_with_where_the_reports_go_now(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.file.update(GATED)
+    assert service.run("rollout", "2", seen={"pause": {"result": "paused"}})["outcome"] == "paused"
+    fill_disk(monkeypatch, service.folder / "reports")
+    with pytest.raises(Unavailable, match=NO_ROOM):
+        service.begin("resume")
+    elsewhere = {"rollout_report": {"directory": str(service.folder / "elsewhere")}}
+    ended = service.run("promote", **elsewhere)
+    assert ended["outcome"] == "promoted"
+    assert ended["journal"].startswith(str(service.folder / "elsewhere"))
 
 
 def test_promote_of_a_run_that_was_killed_passes_over_no_deploy_and_no_share(service: Service) -> None:

@@ -10,6 +10,7 @@ import datetime
 import math
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ GOOD = {
     "rollout_router": {"haproxy": {"endpoints": ["/run/a.sock"], "backend": "shop"}},
 }
 METRIC = {"name": "errors", "builtin": "error_rate", "failure_condition": "result > 0.01"}
+IN_FOLDERS = {"release_dir": {"base": "/srv/shop", "source": "builds/${version}"}}
 
 
 def pool(**change):
@@ -84,7 +86,10 @@ def test_a_good_file_makes_a_plan():
         metric(),
         metric(failureLimit=2),
         {"rollout_steps": []},
-        {"rollout_version": 2.5},
+        {"rollout_version": 20260101},
+        {"rollout_version": "feature/x"},
+        {"rollout_version": "2.4.1-rc.1", "rollout_workload": pool(deploy=IN_FOLDERS)},
+        {"rollout_version": datetime.date(2026, 1, 1)},
         {"rollout_reason": None},
         strategy("canary", step_weight=20),
         strategy("canary", step_weights=[10, 50]),
@@ -124,6 +129,14 @@ BAD = [
     ({"rollout_version": "1\n2"}, "rollout_version"),
     ({"rollout_version": "v" * 300}, "rollout_version"),
     ({"rollout_version": ["2"]}, "rollout_version"),
+    ({"rollout_version": yaml.safe_load("1.10")}, "rollout_version", "1.1", "Put it in quotes"),
+    ({"rollout_version": yaml.safe_load("2026-01-01 10:00:00")}, "rollout_version", "Put it in quotes"),
+    ({"rollout_previous_version": 1.10}, "rollout_previous_version", "Put it in quotes"),
+    ({"rollout_version": "feature/x", "rollout_workload": pool(deploy=IN_FOLDERS)}, "rollout_version", "release folder"),
+    ({"rollout_version": "../../etc", "rollout_workload": pool(deploy=IN_FOLDERS)}, "rollout_version", "release folder"),
+    ({"rollout_version": "..", "rollout_workload": pool(rollback=IN_FOLDERS)}, "rollout_version", "release folder"),
+    ({"rollout_previous_version": "1.2+build", "rollout_workload": pool(deploy=IN_FOLDERS)}, "rollout_previous_version", "release folder"),
+    ({"rollout_to_version": 1.10}, "rollout_to_version", "Put it in quotes"),
     ({"rollout_version": True}, "rollout_version"),
     ({"rollout_version": "a\x00b"}, "rollout_version"),
     ({"rollout_to_version": "a\tb"}, "rollout_to_version"),
