@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.progressive.delivery.tests.matrix.rig import Site
+from ansible_collections.progressive.delivery.tests.matrix.rig import ANALYSIS, Site
 
 
 @pytest.mark.parametrize("arguments, environment", [
@@ -28,3 +28,10 @@ def test_a_limit_is_refused_before_anything_changes(site: Site, limit: str) -> N
     assert done.status != 0, done.text
     assert "--limit" in done.text
     assert site.fingerprint() == before
+
+
+def test_limits_of_the_users_own_configuration_end_no_bake_and_fail_no_batch(site: Site) -> None:
+    """``task_timeout`` is for tasks that may hang, ``any_errors_fatal`` for plays whose hosts depend on each other."""
+    site.release.update(rollout_canary={"step_weights": [20, 100], "bake": "20s"}, rollout_analysis=ANALYSIS)
+    done = site.run("rollout", "2", ANSIBLE_TASK_TIMEOUT="15", ANSIBLE_ANY_ERRORS_FATAL="True")
+    assert (done.status, done.outcome) == (0, "promoted"), done.text

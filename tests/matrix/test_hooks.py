@@ -42,3 +42,18 @@ def test_a_hook_that_was_killed_midway_is_for_people_to_look_at(site: Site) -> N
     assert (paused.status, paused.outcome) == (0, "paused"), paused.text
     assert told(site) == ["half", "paused"]
     assert "nobody knows whether hook half ran" in site.run("status", "2").text
+
+
+def test_a_hook_that_fails_takes_the_release_back_or_pauses_it(site: Site) -> None:
+    site.release["rollout_steps"] = [{"set_weight": 20}, {"set_weight": 100}]
+    failing = hook(site.folder, "broken", "false")
+    site.release["rollout_hooks"] = {"before_promotion": [failing]}
+    done = site.run("rollout", "2")
+    assert (done.outcome, site.weights) == ("rolled_back", {"stable": 100, "canary": 0}), done.text
+    assert site.record["reason"].startswith("hook broken")
+    site.release["rollout_hooks"] = {"before_promotion": [{**failing, "failure": "pause"}]}
+    assert site.run("rollout", "3").outcome == "paused"
+    assert site.run("abort", "3").outcome == "aborted" and site.weights == {"stable": 100, "canary": 0}
+    site.release["rollout_hooks"] = {"before_promotion": [{**failing, "failure": "ignore"}]}
+    assert site.run("rollout", "4").outcome == "promoted"
+    assert told(site) == ["broken"] * 3
