@@ -288,7 +288,8 @@ def test_revisions_are_for_workloads_that_have_them(shop: Shop) -> None:
 
 @pytest.mark.parametrize(("ready", "goes_back"), [(3, True), (0, False)])
 def test_one_sick_pod_of_stable_that_nobody_touched_keeps_nobody_on_a_bad_version(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, ready: int, goes_back: bool) -> None:
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, ready: int, goes_back: bool
+) -> None:
     """Its node is gone, say. A stable without a single Pod is gone back to by nobody."""
     whole = MemoryWorkload.progress
 
