@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional
 
-from ..core.errors import ConfigError, Conflict, Fenced
+from ..core.errors import ConfigError, Conflict, DeliveryError, Fenced, Unsupported
 from ..core.lease import Marker
 from .kube import MANAGER, Kube
 from .kube_resources import Resource
@@ -57,6 +57,19 @@ def changed(
             if attempt == TRIES:
                 raise
     return False, manifest
+
+
+def each_on_its_own(names: Iterable[str], write: Callable[[str], object], needed: Sequence[str]) -> dict[str, DeliveryError]:
+    """``write`` every object, whatever became of the others; what went wrong, by name. Raises the first one's error where none of ``needed`` was written."""
+    failed: dict[str, DeliveryError] = {}
+    for name in names:
+        try:
+            write(name)
+        except (ConfigError, Conflict, Unsupported) as error:
+            failed[name] = error
+    if set(needed) <= set(failed):
+        raise failed[needed[0]]
+    return failed
 
 
 def rehearsed(kube: Kube, resource: Resource, manifest: Manifest, wanted: Manifest, namespace: str = "") -> None:

@@ -19,13 +19,13 @@ from ..clients.envoy import EnvoyAdmin
 from ..clients.gateway_envoys import Count, GatewayEnvoys, check_clusters
 from ..clients.http_route import Layout
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, merge_patch, rehearsed, writer_of
+from ..clients.kube_edit import Manifest, changed, changed_by, each_on_its_own, fence_of, found, merge_patch, rehearsed, writer_of
 from ..clients.kube_errors import Forbidden
 from ..clients.kube_resources import GATEWAYS, HTTPROUTES
 from ..clients.kube_slots import SLOTS, Slots, ready_endpoints
 from ..core import gateway_status
 from ..core.affinity import AFFINITY, Cookie
-from ..core.errors import ConfigError, Conflict, DeliveryError, Unavailable, Unsupported
+from ..core.errors import ConfigError, DeliveryError, Unavailable, Unsupported
 from ..core.kube_rights import ROUTER, Rights
 from ..core.lease import Marker
 from ..core.model import CANARY, FULL, STABLE, Capability, Observation, Routes
@@ -125,15 +125,7 @@ class GatewayApiRouter:
         why = self._silent([slot for slot in SLOTS if want.weight(slot)])
         if why:
             raise Unavailable(why, where=f"HTTPRoute {self.kube.namespace}/{self.names[0]}")
-        failed: dict[str, DeliveryError] = {}
-        for name in self._all():
-            try:
-                self._put(name, want)
-            except (ConfigError, Conflict, Unsupported) as error:
-                failed[name] = error
-        if set(self.names) <= set(failed):
-            raise failed[self.names[0]]
-        return failed
+        return each_on_its_own(self._all(), lambda name: self._put(name, want), self.names)
 
     def _put(self, name: str, want: Routes, known: Optional[Manifest] = None) -> None:
         edit = partial(self._edited, routes=self._aims(want)[name])

@@ -19,7 +19,7 @@ from ..clients.clock import SystemClock
 from ..clients.envoy import EnvoyAdmin
 from ..clients.gateway_envoys import Count, check_clusters, counted
 from ..clients.kube import KUBE_OPTIONS, Kube
-from ..clients.kube_edit import Manifest, changed, changed_by, fence_of, found, rehearsed, writer_of
+from ..clients.kube_edit import Manifest, changed, changed_by, each_on_its_own, fence_of, found, rehearsed, writer_of
 from ..clients.kube_resources import DESTINATIONRULES, VIRTUALSERVICES
 from ..clients.kube_slots import SLOTS, Slots, pods_of, ready_endpoints, ready_pods
 from ..clients.virtual_service import Destination, Layout
@@ -169,15 +169,8 @@ class IstioRouter:
         why = self._silent([slot for slot in SLOTS if want.weight(slot)])
         if why:
             raise Unavailable(why, where=f"VirtualService {self.kube.namespace}/{self.names[0]}")
-        failed: dict[str, DeliveryError] = {}
-        for name in self.names:
-            try:
-                changed(self.kube, VIRTUALSERVICES, name, partial(self._edited, routes=want), marker=self.marker)
-            except (ConfigError, Conflict, Unsupported) as error:
-                failed[name] = error
-        if len(failed) == len(self.names):
-            raise failed[self.names[0]]
-        return failed
+        edit = partial(self._edited, routes=want)
+        return each_on_its_own(self.names, lambda name: changed(self.kube, VIRTUALSERVICES, name, edit, marker=self.marker), self.names)
 
     def rehearse(self, want: Routes) -> None:
         """The server's own words, those of Istio's webhook among them."""
